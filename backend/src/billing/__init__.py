@@ -1,0 +1,1 @@
+"""Prepaid billing for AI products: wallets with holds, a double-entry ledger, top-ups and a gateway."""

@@ -1,0 +1,61 @@
+"""One database transaction as one object: leaving it commits, an exception rolls everything back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+_is_open: ContextVar[bool] = ContextVar("unit_of_work_is_open", default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitOfWork:
+    """An open transaction. Participants take it first and never commit."""
+
+    connection: AsyncConnection
+
+
+Begin = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
+
+
+def units_of_work(engine: AsyncEngine) -> Begin:
+    """The function with which a use case opens its transaction: `async with self._begin() as uow`."""
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[UnitOfWork]:
+        refuse_open_transaction()
+        async with engine.begin() as connection:
+            token = _is_open.set(True)
+            try:
+                yield UnitOfWork(connection)
+            finally:
+                _is_open.reset(token)
+
+    return begin
+
+
+def snapshots(engine: AsyncEngine) -> Begin:
+    """Like `units_of_work`, for readers: read only, and every statement sees the same moment."""
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[UnitOfWork]:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            async with connection.begin():
+                yield UnitOfWork(connection)
+
+    return begin
+
+
+def refuse_open_transaction() -> None:
+    """Called before the network is awaited, and before a second transaction: a slow stranger must not hold locks.
+
+    A failed assertion here is a bug in the caller, so it is one in production too, whatever `-O` says.
+    """
+    if _is_open.get():
+        message = "a database transaction is open here; commit it before waiting for anybody else"
+        raise AssertionError(message)

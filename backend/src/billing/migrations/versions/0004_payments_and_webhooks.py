@@ -1,0 +1,25 @@
+"""Top-ups and the inbox of provider notifications."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for statement in _UPGRADE:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for statement in _DOWNGRADE:
+        op.execute(statement)
+
+
+_UPGRADE: tuple[str, ...] = ()
+
+_DOWNGRADE: tuple[str, ...] = ()

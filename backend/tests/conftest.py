@@ -1,0 +1,110 @@
+"""What every backend test stands on: a real PostgreSQL, one database per worker, a clock that tests can move."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from filelock import FileLock
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.tests.fakes.clock import StoppedClock
+from billing import migrations
+from billing.kit.database import application_engine, parse_database_url
+from billing.kit.embedded_postgres import EmbeddedPostgres
+from billing.kit.ids import Ids
+from billing.kit.jobs import JobQueue
+from billing.kit.unit_of_work import Begin, snapshots, units_of_work
+
+TEMPLATE = "template_billing"
+
+
+@pytest.fixture(scope="session")
+def run_folder() -> Path:
+    """A folder that all xdist workers of this run share, and nobody else."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"pid{os.getpid()}")
+    suite = os.environ.get("CONFIDENCE_TMP_DIR", tempfile.gettempdir())
+    folder = Path(suite) / f"billing-tests-{run[:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def postgres(run_folder: Path) -> Iterator[EmbeddedPostgres]:
+    """The run's server, with a migrated template database from which each worker clones its own."""
+    with FileLock(run_folder / "lock"):
+        server = EmbeddedPostgres.start(run_folder / "data")
+        if not (run_folder / "template_is_ready").exists():
+            _make_template(server)
+            (run_folder / "template_is_ready").touch()
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def database_url(postgres: EmbeddedPostgres, run_folder: Path) -> URL:
+    """This worker's own database, as its owner."""
+    name = f"worker_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    with FileLock(run_folder / "lock"), psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
+    return parse_database_url(postgres.url(name))
+
+
+@pytest.fixture(scope="session")
+async def engine(database_url: URL) -> AsyncIterator[AsyncEngine]:
+    """The application's own engine: its role cannot rewrite the ledger."""
+    engine = application_engine(database_url)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def begin(engine: AsyncEngine) -> Begin:
+    """Opens a unit of work that really commits."""
+    return units_of_work(engine)
+
+
+@pytest.fixture(scope="session")
+def snapshot(engine: AsyncEngine) -> Begin:
+    """Opens a consistent, read-only view."""
+    return snapshots(engine)
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """Stands at noon of a Monday until the test moves it."""
+    return StoppedClock()
+
+
+@pytest.fixture(scope="session")
+def seed() -> random.Random:
+    """Seeded chance, different in each worker so that ids of one database never meet."""
+    return random.Random(os.environ.get("PYTEST_XDIST_WORKER", "main"))  # noqa: S311 - tests want repeatable chance
+
+
+@pytest.fixture
+def ids(clock: StoppedClock, seed: random.Random) -> Ids:
+    """Repeatable ids."""
+    return Ids(clock, seed.randbytes)
+
+
+@pytest.fixture(scope="session")
+def job_queue(database_url: URL) -> JobQueue:
+    """The real queue, in this worker's database; nobody works on it unless a test does."""
+    return JobQueue(database_url)
+
+
+def _make_template(server: EmbeddedPostgres) -> None:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        # The machine does not crash in a test, only our processes do; those need no fsync.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("ALTER SYSTEM SET synchronous_commit = off")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
+    migrations.upgrade(parse_database_url(server.url(TEMPLATE)))

@@ -1,0 +1,1 @@
+"""The launch gate: it runs suites, keeps their evidence, and gives one verdict."""
