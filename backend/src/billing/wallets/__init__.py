@@ -1,0 +1,1 @@
+"""Balances, credit lots and holds: what a customer can spend, and what is set aside for calls under way."""

@@ -1,0 +1,153 @@
+"""The wallets' part of the one checker: balances, lots, holds and books agree (G1, G2, G3)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from billing.kit.clock import Clock
+from billing.kit.unit_of_work import UnitOfWork
+from billing.ledger.invariants import Drift
+
+_DRIFTS_SHOWN_MAX = 100
+_OVERDUE_AFTER = timedelta(minutes=1)
+
+# The books, the wallet's row and its lots are three tellings of one story.
+_BALANCES = text(
+    """
+    SELECT wallet.id, wallet.paid_micros, wallet.granted_micros, wallet.held_micros, wallet.debt_micros,
+           books.paid AS books_paid, books.granted AS books_granted, books.held AS books_held, books.debt AS books_debt,
+           lots.paid AS lots_paid, lots.granted AS lots_granted, lots.held AS lots_held
+    FROM wallets AS wallet
+    LEFT JOIN (
+        SELECT wallet_id,
+               coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.paid'), 0) AS paid,
+               coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.granted'), 0) AS granted,
+               coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.held'), 0) AS held,
+               -coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.debt'), 0) AS debt
+        FROM ledger_entries WHERE wallet_id IS NOT NULL GROUP BY wallet_id
+    ) AS books ON books.wallet_id = wallet.id
+    LEFT JOIN (
+        SELECT wallet_id,
+               coalesce(sum(left_micros) FILTER (WHERE NOT is_granted), 0) AS paid,
+               coalesce(sum(left_micros) FILTER (WHERE is_granted), 0) AS granted,
+               sum(held_micros) AS held
+        FROM credit_lots GROUP BY wallet_id
+    ) AS lots ON lots.wallet_id = wallet.id
+    WHERE (wallet.paid_micros, wallet.granted_micros, wallet.held_micros, wallet.debt_micros)
+              IS DISTINCT FROM (coalesce(books.paid, 0), coalesce(books.granted, 0), coalesce(books.held, 0),
+                                coalesce(books.debt, 0))
+       OR (wallet.paid_micros, wallet.granted_micros, wallet.held_micros)
+              IS DISTINCT FROM (coalesce(lots.paid, 0), coalesce(lots.granted, 0), coalesce(lots.held, 0))
+    ORDER BY wallet.id LIMIT :limit
+    """,
+)
+
+_RESERVED = text(
+    """
+    SELECT wallet.id, wallet.held_micros, coalesce(sum(hold.amount_micros), 0) AS open_holds
+    FROM wallets AS wallet LEFT JOIN holds AS hold ON hold.wallet_id = wallet.id AND hold.status = 'open'
+    GROUP BY wallet.id HAVING wallet.held_micros <> coalesce(sum(hold.amount_micros), 0)
+    ORDER BY wallet.id LIMIT :limit
+    """,
+)
+
+_KEPT_BY_LOTS = text(
+    """
+    SELECT lot.id, lot.held_micros, coalesce(kept.micros, 0) AS kept
+    FROM credit_lots AS lot
+    LEFT JOIN (
+        SELECT piece.lot_id, sum(piece.amount_micros) AS micros
+        FROM hold_allocations AS piece JOIN holds AS hold ON hold.id = piece.hold_id AND hold.status = 'open'
+        GROUP BY piece.lot_id
+    ) AS kept ON kept.lot_id = lot.id
+    WHERE lot.held_micros <> coalesce(kept.micros, 0)
+    ORDER BY lot.id LIMIT :limit
+    """,
+)
+
+_CHARGES = text(
+    """
+    SELECT hold.operation_id, coalesce(hold.charged_micros, 0) AS charged, coalesce(booked.micros, 0) AS booked,
+           coalesce(booked.times, 0) AS times
+    FROM holds AS hold
+    LEFT JOIN (
+        SELECT transfer.reference, wallet.wallet_id, sum(revenue.amount_micros) AS micros, count(*) AS times
+        FROM ledger_transfers AS transfer
+        JOIN ledger_entries AS revenue ON revenue.transfer_id = transfer.id AND revenue.account = 'revenue'
+        JOIN LATERAL (
+            SELECT min(wallet_id) AS wallet_id FROM ledger_entries WHERE transfer_id = transfer.id
+        ) AS wallet ON true
+        WHERE transfer.kind IN ('charge', 'late_charge')
+        GROUP BY transfer.reference, wallet.wallet_id
+    ) AS booked ON booked.reference = hold.operation_id AND booked.wallet_id = hold.wallet_id
+    WHERE coalesce(hold.charged_micros, 0) <> coalesce(booked.micros, 0) OR coalesce(booked.times, 0) > 1
+    ORDER BY hold.operation_id LIMIT :limit
+    """,
+)
+
+_OVERDUE = text(
+    """
+    SELECT operation_id, expires_at FROM holds
+    WHERE status = 'open' AND expires_at < :before ORDER BY expires_at, id LIMIT :limit
+    """,
+)
+
+
+class WalletVerifier:
+    """Checks wallets against the books, their lots and their holds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def drifts(self, uow: UnitOfWork) -> tuple[Drift, ...]:
+        """Balances that disagree, holds that no lot keeps, charges that the books do not have, holds that never end."""
+        return (
+            *await self._balances(uow),
+            *await self._holds(uow),
+            *await self._charges(uow),
+            *await self._overdue(uow),
+        )
+
+    async def _balances(self, uow: UnitOfWork) -> list[Drift]:
+        rows = await uow.connection.execute(_BALANCES, {"limit": _DRIFTS_SHOWN_MAX})
+        return [
+            Drift(
+                "G1",
+                row.id,
+                f"the wallet says paid {row.paid_micros}, granted {row.granted_micros}, held {row.held_micros}, "
+                f"debt {row.debt_micros} micros; the books {row.books_paid}, {row.books_granted}, {row.books_held}, "
+                f"{row.books_debt}; the lots {row.lots_paid}, {row.lots_granted}, {row.lots_held}",
+            )
+            for row in rows
+        ]
+
+    async def _holds(self, uow: UnitOfWork) -> list[Drift]:
+        reserved = await uow.connection.execute(_RESERVED, {"limit": _DRIFTS_SHOWN_MAX})
+        kept = await uow.connection.execute(_KEPT_BY_LOTS, {"limit": _DRIFTS_SHOWN_MAX})
+        return [
+            *(
+                Drift("G3", row.id, f"held {row.held_micros} micros, open holds sum to {row.open_holds}")
+                for row in reserved
+            ),
+            *(Drift("G1", row.id, f"keeps {row.held_micros} micros, open holds took {row.kept}") for row in kept),
+        ]
+
+    async def _charges(self, uow: UnitOfWork) -> list[Drift]:
+        rows = await uow.connection.execute(_CHARGES, {"limit": _DRIFTS_SHOWN_MAX})
+        return [
+            Drift(
+                "G2",
+                row.operation_id,
+                f"charged {row.charged} micros, the books say {row.booked} in {row.times} transfers",
+            )
+            for row in rows
+        ]
+
+    async def _overdue(self, uow: UnitOfWork) -> list[Drift]:
+        before = self._clock.now() - _OVERDUE_AFTER
+        rows = await uow.connection.execute(_OVERDUE, {"before": before, "limit": _DRIFTS_SHOWN_MAX})
+        return [
+            Drift("G2", row.operation_id, f"the hold expired at {row.expires_at} and is still open") for row in rows
+        ]

@@ -1,0 +1,401 @@
+"""Credit comes in, is held, charged, given back: each a participant in the caller's unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from billing.kit.clock import Clock
+from billing.kit.ids import Ids
+from billing.kit.money import Currency, Money
+from billing.kit.unit_of_work import Begin, UnitOfWork
+from billing.ledger.chart_of_accounts import BREAKAGE, REVENUE, SystemAccount
+from billing.ledger.errors import TransferIdReused
+from billing.ledger.postings import Transfer, TransferKind
+from billing.ledger.repository import StatementLine
+from billing.ledger.service import LedgerService
+from billing.wallets import repository
+from billing.wallets.errors import OperationEnded, OperationReused
+from billing.wallets.models import HoldStatus, LotSource
+from billing.wallets.movements import Movement, WalletState, book
+from billing.wallets.repository import LotView, StoredHold
+from billing.wallets.rules import (
+    HoldId,
+    Lot,
+    LotId,
+    OperationId,
+    Piece,
+    Settlement,
+    WalletId,
+    available,
+    is_past,
+    plan_hold,
+    plan_settlement,
+    require_within_reply_cost,
+    spending_order,
+    total,
+)
+from billing.wallets.settings import WalletSettings
+
+_log = structlog.get_logger(__name__)
+
+_SWEEP_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a wallet holds at this moment; expired credit is never in it. `available` is what a new call can take."""
+
+    wallet_id: WalletId
+    currency: Currency
+    paid: Money
+    granted: Money
+    held: Money
+    debt: Money
+    available: Money
+    lots: tuple[LotView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Credit set aside for one operation until `expires_at`."""
+
+    hold_id: HoldId
+    operation_id: OperationId
+    amount: Money
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What an operation was charged; `debt` is the part that no credit covered."""
+
+    operation_id: OperationId
+    charged: Money
+    is_late: bool
+    debt: Money
+    available: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """Credit that came in; `is_new` is False when this transfer was booked before and nothing changed now."""
+
+    transfer_id: str
+    amount: Money
+    is_new: bool
+
+
+class WalletService:
+    """The wallets of all accounts. Every change locks its wallet's row first, so changes of one wallet queue up."""
+
+    def __init__(
+        self, *, begin: Begin, clock: Clock, ids: Ids, ledger: LedgerService, settings: WalletSettings
+    ) -> None:
+        self._begin = begin
+        self._clock = clock
+        self._ids = ids
+        self._ledger = ledger
+        self._settings = settings
+
+    async def of_account(self, uow: UnitOfWork, account_id: str, currency: Currency) -> WalletId:
+        """The account's wallet in this currency, opened on first touch; concurrent first touches find the same one."""
+        found = await repository.wallet_of(uow, account_id, currency)
+        if found:
+            return found
+        wallet_id = WalletId(self._ids.new("wal"))
+        await repository.insert_wallet_if_absent(uow, wallet_id, account_id, currency, self._clock.now())
+        opened = await repository.wallet_of(uow, account_id, currency)
+        assert opened is not None, "the wallet was there or is there now"
+        return opened
+
+    async def credit(
+        self,
+        uow: UnitOfWork,
+        wallet_id: WalletId,
+        amount: Money,
+        *,
+        source: LotSource,
+        transfer_id: str,
+        counter_account: SystemAccount,
+        origin: str,
+        expires_at: datetime | None = None,
+    ) -> Credited:
+        """Books credit from `counter_account` into a new lot; debt is paid from it first.
+
+        `origin` is the payment or grant that it comes from. The same transfer id again changes nothing.
+
+        Raises:
+            TransferIdReused: the id was used for another amount, wallet, origin or source.
+        """
+        assert amount.micros > 0, "credit is a positive amount"
+        wallet = await self._lock(uow, wallet_id)
+        details = {"source": source.value, "counter_account": counter_account, "amount": str(amount)}
+        booked = await self._ledger.content_of(uow, transfer_id)
+        if booked is not None:
+            if (booked.reference, booked.metadata) != (origin, {**details, "wallet_id": wallet_id}):
+                raise TransferIdReused(transfer_id, "content")
+            return Credited(transfer_id, amount, is_new=False)
+        now = self._clock.now()
+        paid_debt = min(wallet.debt_micros, amount.micros)
+        lot = Lot(LotId(self._ids.new("lot")), source.is_granted, amount.micros - paid_debt, expires_at)
+        await repository.insert_lot(
+            uow, lot, wallet_id=wallet_id, source=source, amount_micros=amount.micros, origin=origin, at=now
+        )
+        incoming = Movement.of_pieces([Piece(lot.lot_id, lot.is_granted, lot.left_micros, expires_at)])
+        await self._move(
+            uow,
+            wallet,
+            incoming + Movement(owed=-paid_debt),
+            {counter_account: -amount.micros},
+            kind=TransferKind.CREDIT,
+            reference=origin,
+            transfer_id=transfer_id,
+            metadata={**details, "wallet_id": wallet_id},
+        )
+        return Credited(transfer_id, amount, is_new=True)
+
+    async def hold(
+        self,
+        uow: UnitOfWork,
+        wallet_id: WalletId,
+        at_most: Money,
+        operation_id: OperationId,
+        *,
+        max_reply_cost: Money | None = None,
+    ) -> Hold:
+        """Sets aside the most that an operation can cost; the same operation again answers its first hold.
+
+        Raises:
+            MaxReplyCostExceeded: it can cost more than the wallet's or the caller's limit for one reply.
+            InsufficientFunds: the credit beyond the debt does not cover it.
+            OperationReused: the operation has a hold of another amount.
+        """
+        assert at_most.micros >= 0, "a hold is not negative"
+        wallet = await self._lock(uow, wallet_id)
+        earlier = await repository.find_hold(uow, wallet_id, operation_id)
+        if earlier is not None:
+            if earlier.amount_micros != at_most.micros:
+                raise OperationReused(operation_id)
+            return _as_hold(earlier, wallet.currency)
+        require_within_reply_cost(at_most, (wallet.max_reply_cost, max_reply_cost))
+        now = self._clock.now()
+        lots = await repository.spendable_lots(uow, wallet_id)
+        pieces = plan_hold(lots, wallet.debt_micros, at_most, now)
+        stored = StoredHold(
+            hold_id=HoldId(self._ids.new("hld")),
+            operation_id=operation_id,
+            amount_micros=at_most.micros,
+            status=HoldStatus.OPEN,
+            placed_at=now,
+            expires_at=now + timedelta(seconds=self._settings.hold_ttl_seconds),
+            charged_micros=None,
+            is_charged_late=False,
+        )
+        await repository.insert_hold(uow, wallet_id, stored, pieces)
+        await repository.change_lots(uow, {piece.lot_id: (-piece.micros, piece.micros) for piece in pieces})
+        movement = -Movement.of_pieces(pieces) + Movement(held=total(pieces))
+        await self._move(uow, wallet, movement, {}, kind=TransferKind.HOLD, reference=operation_id)
+        return _as_hold(stored, wallet.currency)
+
+    async def settle(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, actual: Money) -> Charge:
+        """Charges what the operation really cost and gives the rest of its hold back.
+
+        More than the hold is taken from the rest of the credit and then becomes debt. An operation whose hold has
+        expired is charged late, once. The same settlement again answers the first charge.
+
+        Raises:
+            OperationEnded: the operation was released, or charged another amount.
+        """
+        assert actual.micros >= 0, "a charge is not negative"
+        wallet = await self._lock(uow, wallet_id)
+        hold = await repository.find_hold(uow, wallet_id, operation_id)
+        assert hold is not None, f"operation {operation_id} has a hold"
+        lots = await repository.spendable_lots(uow, wallet_id)
+        now = self._clock.now()
+        if hold.charged_micros is not None:
+            if hold.charged_micros != actual.micros:
+                raise OperationEnded(operation_id, f"charged {Money(hold.charged_micros, wallet.currency)}")
+            free = available(lots, wallet.debt_micros, wallet.currency, now)
+            return Charge(operation_id, actual, hold.is_charged_late, Money.zero(wallet.currency), free)
+        if hold.status is HoldStatus.RELEASED:
+            raise OperationEnded(operation_id, "released without a charge")
+        is_late = hold.status is HoldStatus.EXPIRED
+        held = [] if is_late else await repository.pieces_of(uow, hold.hold_id)
+        plan = plan_settlement(held, lots, actual.micros, now)
+        if is_late:
+            await repository.mark_charged_late(uow, hold.hold_id, actual.micros)
+        else:
+            await repository.end_hold(uow, hold.hold_id, HoldStatus.SETTLED, at=now, charged_micros=actual.micros)
+        after = await self._apply(uow, wallet, plan, operation_id, is_late=is_late)
+        lots_after = await repository.spendable_lots(uow, wallet_id)
+        free = available(lots_after, after.debt_micros, wallet.currency, now)
+        return Charge(operation_id, actual, is_late, Money(plan.debt_micros, wallet.currency), free)
+
+    async def release(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, *, reason: str) -> None:
+        """Gives the whole hold back: nothing was delivered. Released or expired before: nothing changes.
+
+        Raises:
+            OperationEnded: the operation was charged.
+        """
+        await self._give_back(uow, wallet_id, operation_id, HoldStatus.RELEASED, reason)
+
+    async def sweep(self) -> int:
+        """Ends the holds whose time is over, longest overdue first, each in a transaction of its own.
+
+        Works on 200 at the most; says how many it ended, so that the caller can come again at once.
+        """
+        async with self._begin() as uow:
+            due = await repository.due_holds(uow, self._clock.now(), _SWEEP_MAX)
+        for wallet_id, operation_id in due:
+            async with self._begin() as uow:
+                await self._give_back(uow, wallet_id, operation_id, HoldStatus.EXPIRED, "expired")
+            _log.warning("hold_expired", wallet_id=wallet_id, operation_id=operation_id)
+        return len(due)
+
+    async def expire_credit(self) -> int:
+        """Books what is left in expired lots as breakage; says how many wallets had some, 200 at the most."""
+        now = self._clock.now()
+        async with self._begin() as uow:
+            wallets = await repository.wallets_with_expired_credit(uow, now, _SWEEP_MAX)
+        for wallet_id in wallets:
+            async with self._begin() as uow:
+                await self._post_breakage(uow, wallet_id, now)
+        return len(wallets)
+
+    async def balance(self, uow: UnitOfWork, wallet_id: WalletId) -> Balance:
+        """What the wallet holds now, without credit that has expired, whether it was booked as breakage or not."""
+        wallet = await repository.read_wallet(uow, wallet_id)
+        now = self._clock.now()
+        views = await repository.lot_views(uow, wallet)
+        lots = [Lot(view.lot_id, view.is_granted, view.left.micros, view.expires_at) for view in views]
+        live = spending_order(lots, now)
+        currency = wallet.currency
+        return Balance(
+            wallet_id=wallet_id,
+            currency=currency,
+            paid=Money(sum(lot.left_micros for lot in live if not lot.is_granted), currency),
+            granted=Money(sum(lot.left_micros for lot in live if lot.is_granted), currency),
+            held=Money(wallet.held_micros, currency),
+            debt=Money(wallet.debt_micros, currency),
+            available=available(live, wallet.debt_micros, currency, now),
+            lots=tuple(view for view in views if view.expires_at is None or view.expires_at > now),
+        )
+
+    async def statement(self, uow: UnitOfWork, wallet_id: WalletId, *, limit: int) -> tuple[StatementLine, ...]:
+        """The wallet's latest movements as its owner sees them, newest first."""
+        return await self._ledger.statement(uow, wallet_id, limit=limit)
+
+    async def _lock(self, uow: UnitOfWork, wallet_id: WalletId) -> WalletState:
+        return await repository.read_wallet(uow, wallet_id, for_update=True)
+
+    async def _give_back(
+        self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, ending: HoldStatus, reason: str
+    ) -> None:
+        wallet = await self._lock(uow, wallet_id)
+        hold = await repository.find_hold(uow, wallet_id, operation_id)
+        assert hold is not None, f"operation {operation_id} has a hold"
+        if hold.charged_micros is not None and ending is HoldStatus.RELEASED:
+            raise OperationEnded(operation_id, f"charged {Money(hold.charged_micros, wallet.currency)}")
+        if hold.status is not HoldStatus.OPEN:
+            return
+        now = self._clock.now()
+        pieces = await repository.pieces_of(uow, hold.hold_id)
+        await repository.end_hold(uow, hold.hold_id, ending, at=now, reason=reason)
+        plan = plan_settlement(pieces, [], 0, now)
+        await self._apply(uow, wallet, plan, operation_id, is_late=False, kind=_ENDING_KIND[ending])
+
+    async def _apply(
+        self,
+        uow: UnitOfWork,
+        wallet: WalletState,
+        plan: Settlement,
+        operation_id: OperationId,
+        *,
+        is_late: bool,
+        kind: TransferKind | None = None,
+    ) -> WalletState:
+        """Moves lots, balances and books as the plan says, in one transfer."""
+        changes = {piece.lot_id: (0, -piece.micros) for piece in plan.used}
+        for piece in plan.returned:
+            left, held = changes.get(piece.lot_id, (0, 0))
+            changes[piece.lot_id] = (left + piece.micros, held - piece.micros)
+        for piece in plan.expired:
+            left, held = changes.get(piece.lot_id, (0, 0))
+            changes[piece.lot_id] = (left, held - piece.micros)
+        for piece in plan.taken:
+            left, held = changes.get(piece.lot_id, (0, 0))
+            changes[piece.lot_id] = (left - piece.micros, held)
+        await repository.change_lots(uow, changes)
+        released = total(plan.used) + total(plan.returned) + total(plan.expired)
+        movement = (
+            Movement.of_pieces(plan.returned)
+            + -Movement.of_pieces(plan.taken)
+            + Movement(held=-released, owed=plan.debt_micros)
+        )
+        charged = total(plan.used) + total(plan.taken) + plan.debt_micros
+        return await self._move(
+            uow,
+            wallet,
+            movement,
+            {REVENUE: charged, BREAKAGE: total(plan.expired)},
+            kind=kind or (TransferKind.LATE_CHARGE if is_late else TransferKind.CHARGE),
+            reference=operation_id,
+        )
+
+    async def _post_breakage(self, uow: UnitOfWork, wallet_id: WalletId, now: datetime) -> None:
+        wallet = await self._lock(uow, wallet_id)
+        lots = await repository.spendable_lots(uow, wallet_id)
+        pieces = [
+            piece
+            for piece in (Piece(lot.lot_id, lot.is_granted, lot.left_micros, lot.expires_at) for lot in lots)
+            if is_past(piece, now)
+        ]
+        await repository.change_lots(uow, {piece.lot_id: (-piece.micros, 0) for piece in pieces})
+        await self._move(
+            uow,
+            wallet,
+            -Movement.of_pieces(pieces),
+            {BREAKAGE: total(pieces)},
+            kind=TransferKind.BREAKAGE,
+            reference=wallet_id,
+        )
+
+    async def _move(
+        self,
+        uow: UnitOfWork,
+        wallet: WalletState,
+        movement: Movement,
+        system: Mapping[SystemAccount, int],
+        *,
+        kind: TransferKind,
+        reference: str,
+        transfer_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> WalletState:
+        """Books the movement and stores the balances after it; nothing to move books nothing."""
+        entries, after = book(wallet, movement, system)
+        if not entries:
+            return wallet
+        transfer = Transfer(
+            transfer_id=transfer_id or self._ids.new("trf"),
+            kind=kind,
+            occurred_at=self._clock.now(),
+            reference=reference,
+            entries=entries,
+            metadata=metadata or {},
+        )
+        is_new = await self._ledger.post(uow, transfer)
+        assert is_new, f"transfer {transfer.transfer_id} moves money once"
+        await repository.store_balances(uow, after)
+        return after
+
+
+_ENDING_KIND = {HoldStatus.RELEASED: TransferKind.RELEASE, HoldStatus.EXPIRED: TransferKind.EXPIRY}
+
+
+def _as_hold(stored: StoredHold, currency: Currency) -> Hold:
+    return Hold(stored.hold_id, stored.operation_id, Money(stored.amount_micros, currency), stored.expires_at)
