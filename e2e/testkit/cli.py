@@ -1,0 +1,79 @@
+"""The `testkit` command: starts what browser tests and the demo share."""
+
+from typing import Annotated
+
+import typer
+
+from testkit.simulators.model import ModelSettings, create_model
+from testkit.simulators.server import serve
+from testkit.simulators.yookassa import WebhookTarget, YookassaSettings, create_yookassa
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="What browser tests and the demo share.")
+simulator = typer.Typer(
+    no_args_is_help=True,
+    help="Outside parties on loopback. Each prints one line of JSON when it accepts connections and stops on SIGTERM.",
+)
+app.add_typer(simulator, name="simulator")
+
+_Port = Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")]
+_Seed = Annotated[int, typer.Option(help="Equal seeds and equal calls give equal ids and answers.")]
+_Pairs = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")]
+
+
+@app.callback()
+def _root() -> None:
+    """Keeps the names of the commands in the command line, however few they are."""
+
+
+@simulator.command()
+def yookassa(
+    *,
+    port: _Port = 0,
+    seed: _Seed = 1,
+    shop_id: Annotated[str, typer.Option()] = "100500",
+    secret_key: Annotated[str, typer.Option()] = "test_simulated_secret",  # noqa: S107 - a simulator guards nothing
+    public_url: Annotated[str | None, typer.Option(help="Where browsers find the payment page.")] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Where notifications go.")] = None,
+    webhook_source_address: Annotated[str, typer.Option(help="Where they come from.")] = "127.0.0.1",
+    webhook_query: _Pairs = None,
+    webhook_header: _Pairs = None,
+) -> None:
+    """YooKassa's API v3 with its payment page and notifications."""
+    query, headers = _as_dict(webhook_query), _as_dict(webhook_header)
+    webhook = None
+    if webhook_url is not None:
+        webhook = WebhookTarget(url=webhook_url, source_address=webhook_source_address, query=query, headers=headers)
+    settings = YookassaSettings(
+        shop_id=shop_id, secret_key=secret_key, seed=seed, public_url=public_url, webhook=webhook
+    )
+    serve(create_yookassa(settings), port=port, say=typer.echo)
+
+
+@simulator.command()
+def model(
+    *,
+    port: _Port = 0,
+    seed: _Seed = 1,
+    api_key: Annotated[str, typer.Option()] = "sk-simulated-upstream",
+    name: Annotated[list[str] | None, typer.Option(help="A model to serve; repeat for more.")] = None,
+) -> None:
+    """An OpenAI-compatible model provider."""
+    settings = ModelSettings(api_key=api_key, seed=seed)
+    if name:
+        settings = settings.model_copy(update={"models": tuple(name)})
+    serve(create_model(settings), port=port, say=typer.echo)
+
+
+def main() -> None:
+    """Runs the command line."""
+    app()
+
+
+def _as_dict(pairs: list[str] | None) -> dict[str, str]:
+    named = {}
+    for pair in pairs or []:
+        name, separator, value = pair.partition("=")
+        if not name or not separator:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE")
+        named[name] = value
+    return named

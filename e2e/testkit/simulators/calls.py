@@ -1,0 +1,68 @@
+"""What reached a simulator: every provider call in order, so that tests can count and read them."""
+
+import asyncio
+from typing import Any
+
+from pydantic import BaseModel
+
+from testkit.simulators.faults import FaultKind
+
+_CALLS_KEPT = 20_000
+
+
+class Call(BaseModel):
+    """One call as the provider received it; credentials and cookies are left out of `headers`."""
+
+    number: int
+    operation: str
+    method: str
+    path: str
+    query: str
+    client: str
+    """The address that the connection came from."""
+    headers: dict[str, str]
+    body: Any
+    fault: FaultKind | None = None
+    status: int | None = None
+    """The status that was sent; None while the call runs and when no answer was sent at all."""
+
+
+class CallLog:
+    """The calls of one simulator, oldest first."""
+
+    def __init__(self) -> None:
+        self._calls: list[Call] = []
+        self._count = 0
+        self._arrived = asyncio.Condition()
+
+    async def begin(self, call: Call) -> Call:
+        """Records an arriving call and numbers it from 1."""
+        async with self._arrived:
+            self._count += 1
+            call.number = self._count
+            self._calls.append(call)
+            del self._calls[:-_CALLS_KEPT]
+            self._arrived.notify_all()
+        return call
+
+    def of(self, operation: str | None = None) -> list[Call]:
+        """The calls of one operation, or all of them."""
+        return [call for call in self._calls if operation in {None, call.operation}]
+
+    async def wait_for(self, count: int, *, operation: str | None, within_seconds: float) -> list[Call]:
+        """The calls as soon as `count` have arrived, or whatever there is when the time is up."""
+
+        def have_arrived() -> bool:
+            return len(self.of(operation)) >= count
+
+        async with self._arrived:
+            try:
+                await asyncio.wait_for(self._arrived.wait_for(have_arrived), within_seconds)
+            except TimeoutError:
+                return self.of(operation)
+        return self.of(operation)
+
+    def clear(self) -> None:
+        """Forgets all calls; numbering starts again at 1."""
+        self._calls.clear()
+        self._count = 0

@@ -1,0 +1,171 @@
+"""Remote controls for tests: the simulators' control APIs as typed calls from another thread or process."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from testkit.simulators.faults import Fault
+from testkit.simulators.yookassa.notifications import DeliveryMode, WebhookTarget
+
+_ANSWER_SECONDS_MAX = 70.0
+"""Longer than any wait that a simulator grants."""
+
+
+class SimulatorRemote:
+    """What every simulator lets its tests do. Close it, or use it as a context manager."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, timeout=_ANSWER_SECONDS_MAX, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the connection back."""
+        self._http.close()
+
+    def plan(self, fault: Fault) -> None:
+        """Lets coming calls go wrong."""
+        self._ask("POST", "/control/faults", fault.model_dump(mode="json", exclude_none=True))
+
+    def pending_faults(self) -> list[dict[str, Any]]:
+        """The faults that have not happened yet."""
+        return _items(self._ask("GET", "/control/faults"))
+
+    def clear_faults(self) -> None:
+        """Lets coming calls go well."""
+        self._ask("DELETE", "/control/faults")
+
+    def calls(
+        self, operation: str | None = None, *, at_least: int = 0, within_seconds: float = 10
+    ) -> list[dict[str, Any]]:
+        """The calls so far, oldest first; waits for `at_least` of them.
+
+        Each is `{number, operation, method, path, query, client, headers, body, fault, status}`.
+
+        Raises:
+            TimeoutError: Fewer arrived within the time.
+        """
+        params = {"at_least": str(at_least), "within_seconds": str(within_seconds)}
+        if operation is not None:
+            params["operation"] = operation
+        found = _items(self._ask("GET", "/control/calls", params=params))
+        if len(found) < at_least:
+            message = f"{len(found)} of {at_least} calls of {operation or 'any operation'} arrived"
+            raise TimeoutError(message)
+        return found
+
+    def forget_calls(self) -> None:
+        """Begins to count calls anew."""
+        self._ask("DELETE", "/control/calls")
+
+    def advance_clock(self, seconds: float) -> None:
+        """Moves the simulator's time forward; what falls due in between happens."""
+        self._ask("POST", "/control/clock/advance", {"seconds": seconds})
+
+    def reset(self) -> None:
+        """Forgets everything but the settings and the time."""
+        self._ask("POST", "/control/reset")
+
+    def _ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, params: dict[str, str] | None = None
+    ) -> Any:
+        answer = self._http.request(method, path, json=body, params=params)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+class ReceiverRemote(SimulatorRemote):
+    """The remote control of a webhook receiver."""
+
+
+class ModelRemote(SimulatorRemote):
+    """The remote control of the model provider."""
+
+
+class YookassaRemote(SimulatorRemote):
+    """The remote control of YooKassa; payments, refunds and notifications come back as the JSON of its control API."""
+
+    def payments(self) -> list[dict[str, Any]]:
+        """Every payment in the API's shape, oldest first."""
+        return _items(self._ask("GET", "/control/state"), "payments")
+
+    def refunds(self) -> list[dict[str, Any]]:
+        """Every refund in the API's shape, oldest first."""
+        return _items(self._ask("GET", "/control/state"), "refunds")
+
+    def pay(self, payment_id: str) -> dict[str, Any]:
+        """The customer pays."""
+        return _object(self._ask("POST", f"/control/payments/{payment_id}/pay"))
+
+    def decline(self, payment_id: str, *, reason: str = "general_decline") -> dict[str, Any]:
+        """The customer's bank refuses."""
+        return _object(self._ask("POST", f"/control/payments/{payment_id}/decline", {"reason": reason}))
+
+    def expire(self, payment_id: str) -> dict[str, Any]:
+        """The hour for paying is over."""
+        return _object(self._ask("POST", f"/control/payments/{payment_id}/expire"))
+
+    def refund_in_the_cabinet(self, payment_id: str, amount: dict[str, str] | None = None) -> dict[str, Any]:
+        """Somebody refunds at the provider; without an amount, all that is left."""
+        return _object(self._ask("POST", "/control/refunds", {"payment_id": payment_id, "amount": amount}))
+
+    def set_webhook(self, target: WebhookTarget) -> None:
+        """Sends notifications there from now on."""
+        self._ask("PUT", "/control/webhook", target.model_dump(mode="json"))
+
+    def notify(self, mode: DeliveryMode) -> None:
+        """Says what happens to new notifications."""
+        self._ask("PUT", "/control/notifications/mode", {"mode": mode.value})
+
+    def notifications(self) -> list[dict[str, Any]]:
+        """Every notification, as `{id, event, object_id, body, state, attempts}`, oldest first."""
+        return _items(self._ask("GET", "/control/notifications"))
+
+    def release(self, notification_ids: list[str] | None = None) -> list[dict[str, Any]]:
+        """Delivers held notifications in this order, and returns when that is done."""
+        return _items(self._ask("POST", "/control/notifications/release", {"ids": notification_ids}))
+
+    def repeat(self, notification_id: str, *, times: int = 1, at_once: bool = False) -> dict[str, Any]:
+        """Delivers a notification again, and returns when that is done."""
+        path = f"/control/notifications/{notification_id}/repeat"
+        return _object(self._ask("POST", path, {"times": times, "at_once": at_once}))
+
+    def lose(self, notification_id: str) -> dict[str, Any]:
+        """Makes sure that a waiting notification never arrives by itself."""
+        return _object(self._ask("POST", f"/control/notifications/{notification_id}/lose"))
+
+    def forge(self, event: str, snapshot: dict[str, Any], *, target: WebhookTarget | None = None) -> dict[str, Any]:
+        """Delivers a notification about something that never happened, once; `target` may be another sender's."""
+        body = {"event": event, "object": snapshot, "target": target.model_dump(mode="json") if target else None}
+        return _object(self._ask("POST", "/control/notifications/forge", body))
+
+    def wait_for_notifications(self, *, timeout_seconds: float = 10) -> list[dict[str, Any]]:
+        """Every notification, once none is queued or under way.
+
+        Raises:
+            TimeoutError: Some still are when the time is up.
+        """
+        answer = _object(self._ask("POST", "/control/notifications/wait", {"timeout_seconds": timeout_seconds}))
+        if not answer["idle"]:
+            message = f"notifications are still under way after {timeout_seconds} s"
+            raise TimeoutError(message)
+        return _items(answer)
+
+
+def _object(answer: Any) -> dict[str, Any]:
+    assert isinstance(answer, dict), "control answers are objects"  # noqa: S101 - a bug of the simulator, not a refusal
+    return answer
+
+
+def _items(answer: Any, member: str = "items") -> list[dict[str, Any]]:
+    items = _object(answer)[member]
+    assert isinstance(items, list), "lists come as arrays"  # noqa: S101 - the same
+    return items

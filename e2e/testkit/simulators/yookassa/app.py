@@ -1,0 +1,76 @@
+"""Puts the simulator together: API, control API and pages over one shop."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from testkit.simulators.calls import CallLog
+from testkit.simulators.clock import MovableClock, machine_time
+from testkit.simulators.control import control_router
+from testkit.simulators.door import Door
+from testkit.simulators.faults import FaultPlan
+from testkit.simulators.yookassa.api import Counter, create_api, name_operation
+from testkit.simulators.yookassa.control import shop_router
+from testkit.simulators.yookassa.idempotence import IdempotenceKeys
+from testkit.simulators.yookassa.notifications import Notifier, WebhookTarget
+from testkit.simulators.yookassa.pages import pages_router
+from testkit.simulators.yookassa.refusals import ApiRefusal, error_json, planned_error_json
+from testkit.simulators.yookassa.shop import Shop
+
+
+class YookassaSettings(BaseModel):
+    """Which shop this provider serves and where it sends its notifications."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    shop_id: str = Field(default="100500", pattern=r"^[0-9]{1,9}$")
+    secret_key: str = Field(default="test_simulated_secret", min_length=1)
+    seed: int = 1
+    public_url: str | None = None
+    """Scheme, host and port of payment pages as browsers see them; None: as the API was addressed."""
+    webhook: WebhookTarget | None = None
+
+
+def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[], datetime] = machine_time) -> FastAPI:
+    """The whole simulator as one ASGI application; `now` is the base of its movable clock."""
+    settings = settings or YookassaSettings()
+    plan, calls, clock = FaultPlan(), CallLog(), MovableClock(now)
+    notifier = Notifier(clock, settings.webhook)
+    shop = Shop(settings.shop_id, seed=settings.seed, clock=clock, announce=notifier.announce)
+    keys = IdempotenceKeys(clock)
+
+    def start_over() -> None:
+        for part in (plan, calls, notifier, shop, keys):
+            part.clear()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with notifier.at_work():
+            yield
+
+    app = FastAPI(title="Simulated YooKassa", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.include_router(control_router(plan=plan, calls=calls, clock=clock, after_advance=shop.let_things_expire))
+    app.include_router(shop_router(shop, notifier, start_over=start_over))
+    app.include_router(pages_router(shop, notifier))
+    _add_refusals(app, shop)
+
+    def planned_error(status: int) -> dict[str, Any]:
+        return planned_error_json(shop.new_error_id(), status)
+
+    api = create_api(Counter(shop, keys, secret_key=settings.secret_key), public_url=settings.public_url)
+    app.mount("/v3", Door(api, plan=plan, calls=calls, name_operation=name_operation, error_body=planned_error))
+    return app
+
+
+def _add_refusals(app: FastAPI, shop: Shop) -> None:
+    @app.exception_handler(ApiRefusal)
+    async def refused(request: Request, refusal: ApiRefusal) -> Response:
+        if request.url.path.startswith("/control/"):
+            body = error_json(shop.new_error_id(), refusal.code, refusal.description, refusal.parameter)
+            return JSONResponse(body, status_code=refusal.status)
+        return HTMLResponse("<!doctype html><title>Not found</title><h1>Not found</h1>", status_code=refusal.status)

@@ -1,0 +1,74 @@
+"""Running simulators for their own tests: one server per module, fresh state per test."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from testkit.simulators.model import ModelSettings, create_model
+from testkit.simulators.receiver import create_receiver
+from testkit.simulators.remote import ModelRemote, ReceiverRemote, YookassaRemote
+from testkit.simulators.server import running
+from testkit.simulators.yookassa import YookassaSettings, create_yookassa
+
+
+@pytest.fixture(scope="session")
+def yookassa_settings() -> YookassaSettings:
+    """The shop that the YooKassa simulator serves in these tests."""
+    return YookassaSettings(shop_id="100500", secret_key="test_secret", seed=7)
+
+
+@pytest.fixture(scope="session")
+def model_settings() -> ModelSettings:
+    """The model provider of these tests."""
+    return ModelSettings(api_key="sk-upstream", models=("gpt-4o-mini", "gpt-4o"), seed=7)
+
+
+@pytest.fixture(scope="module")
+def yookassa_server(yookassa_settings: YookassaSettings) -> Iterator[YookassaRemote]:
+    """A YooKassa simulator with whatever earlier tests left in it."""
+    with running(create_yookassa(yookassa_settings)) as server, YookassaRemote(server.url) as remote:
+        yield remote
+
+
+@pytest.fixture
+def yookassa(yookassa_server: YookassaRemote) -> YookassaRemote:
+    """The remote control of a YooKassa simulator without payments."""
+    yookassa_server.reset()
+    return yookassa_server
+
+
+@pytest.fixture
+def api(yookassa: YookassaRemote, yookassa_settings: YookassaSettings) -> Iterator[httpx.Client]:
+    """A plain HTTP client with the shop's credentials, for what the SDK hides."""
+    credentials = (yookassa_settings.shop_id, yookassa_settings.secret_key)
+    with httpx.Client(base_url=f"{yookassa.url}/v3", auth=credentials, timeout=10, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def receiver_server() -> Iterator[ReceiverRemote]:
+    """A webhook receiver with whatever earlier tests left in it."""
+    with running(create_receiver()) as server, ReceiverRemote(server.url) as remote:
+        yield remote
+
+
+@pytest.fixture
+def receiver(receiver_server: ReceiverRemote) -> ReceiverRemote:
+    """The remote control of a webhook receiver that nobody has called yet."""
+    receiver_server.reset()
+    return receiver_server
+
+
+@pytest.fixture(scope="module")
+def model_server(model_settings: ModelSettings) -> Iterator[ModelRemote]:
+    """A model provider with whatever earlier tests left in it."""
+    with running(create_model(model_settings)) as server, ModelRemote(server.url) as remote:
+        yield remote
+
+
+@pytest.fixture
+def model(model_server: ModelRemote) -> ModelRemote:
+    """The remote control of a model provider that nobody has called yet."""
+    model_server.reset()
+    return model_server
