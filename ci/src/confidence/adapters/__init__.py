@@ -1,0 +1,1 @@
+"""The real clock, processes and working tree behind the interfaces of ``ports``."""

@@ -1,0 +1,1 @@
+"""What is to be run: the configuration, what the environment changes in it, and the frozen plan."""
