@@ -77,3 +77,7 @@ def _as_dict(pairs: list[str] | None) -> dict[str, str]:
             raise typer.BadParameter(f"{pair!r} is not NAME=VALUE")
         named[name] = value
     return named
+
+
+if __name__ == "__main__":
+    main()

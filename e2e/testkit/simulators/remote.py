@@ -161,11 +161,11 @@ class YookassaRemote(SimulatorRemote):
 
 
 def _object(answer: Any) -> dict[str, Any]:
-    assert isinstance(answer, dict), "control answers are objects"  # noqa: S101 - a bug of the simulator, not a refusal
+    assert isinstance(answer, dict), "control answers are objects"
     return answer
 
 
 def _items(answer: Any, member: str = "items") -> list[dict[str, Any]]:
     items = _object(answer)[member]
-    assert isinstance(items, list), "lists come as arrays"  # noqa: S101 - the same
+    assert isinstance(items, list), "lists come as arrays"
     return items

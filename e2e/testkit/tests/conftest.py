@@ -38,12 +38,19 @@ def yookassa(yookassa_server: YookassaRemote) -> YookassaRemote:
     return yookassa_server
 
 
-@pytest.fixture
-def api(yookassa: YookassaRemote, yookassa_settings: YookassaSettings) -> Iterator[httpx.Client]:
-    """A plain HTTP client with the shop's credentials, for what the SDK hides."""
+@pytest.fixture(scope="module")
+def api_client(yookassa_server: YookassaRemote, yookassa_settings: YookassaSettings) -> Iterator[httpx.Client]:
+    """The shop's connections to the API."""
     credentials = (yookassa_settings.shop_id, yookassa_settings.secret_key)
-    with httpx.Client(base_url=f"{yookassa.url}/v3", auth=credentials, timeout=10, trust_env=False) as client:
+    with httpx.Client(base_url=f"{yookassa_server.url}/v3", auth=credentials, timeout=10, trust_env=False) as client:
         yield client
+
+
+@pytest.fixture
+def api(yookassa: YookassaRemote, api_client: httpx.Client) -> httpx.Client:
+    """A plain HTTP client with the shop's credentials, for what the SDK hides; the shop has no payments yet."""
+    del yookassa
+    return api_client
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ class Refund:
 
 
 def _known(moment: datetime | None) -> datetime:
-    assert moment is not None, "this status comes with its moment"  # noqa: S101 - a bug of the simulator, not a refusal
+    assert moment is not None, "this status comes with its moment"
     return moment
 
 

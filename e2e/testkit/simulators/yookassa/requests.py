@@ -135,7 +135,7 @@ def amount_from(value: object) -> Amount:
     number, currency = value.get("value"), value.get("currency")
     if not isinstance(number, str) or not _VALUE.fullmatch(number):
         raise InvalidRequest("Must be a string with up to two decimals", parameter="amount.value")
-    if currency not in _CURRENCIES:
+    if not isinstance(currency, str) or currency not in _CURRENCIES:
         raise InvalidRequest("Unsupported currency", parameter="amount.currency")
     units, _, decimals = number.partition(".")
     minor = int(units) * 100 + int(decimals.ljust(2, "0"))
