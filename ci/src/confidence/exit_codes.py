@@ -1,7 +1,8 @@
 """The exit codes of the command: an interface that scripts rely on, so a number never changes its meaning."""
 
 import enum
-from collections.abc import Iterable
+
+from confidence.model.verdicts import OverallStatus
 
 
 class ExitCode(enum.IntEnum):
@@ -26,16 +27,16 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.INTERRUPTED: "Somebody ended the run; what was there until then is kept and says so.",
 }
 
-_GRAVEST_FIRST = (
-    ExitCode.USAGE,
-    ExitCode.INTERRUPTED,
-    ExitCode.INFRASTRUCTURE,
-    ExitCode.GATE_VIOLATED,
-    ExitCode.NO_EVIDENCE,
-)
+_OF_STATUS = {
+    OverallStatus.PASS: ExitCode.GREEN,
+    OverallStatus.FAIL: ExitCode.GATE_VIOLATED,
+    OverallStatus.NO_EVIDENCE: ExitCode.NO_EVIDENCE,
+    OverallStatus.NOT_RUN: ExitCode.NO_EVIDENCE,
+    OverallStatus.INFRASTRUCTURE: ExitCode.INFRASTRUCTURE,
+    OverallStatus.INTERRUPTED: ExitCode.INTERRUPTED,
+}
 
 
-def gravest(codes: Iterable[ExitCode]) -> ExitCode:
-    """The one code that stands for several; green only when nothing else is among them."""
-    found = frozenset(codes)
-    return next((code for code in _GRAVEST_FIRST if code in found), ExitCode.GREEN)
+def exit_code_of(status: OverallStatus) -> ExitCode:
+    """The code that a run of this status ends with; of several causes the status is the gravest."""
+    return _OF_STATUS[status]
