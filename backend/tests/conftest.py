@@ -14,6 +14,8 @@ from filelock import FileLock
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from backend.tests.builders.wallets import Wallets
+from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import StoppedClock
 from billing import migrations
 from billing.kit.database import application_engine, parse_database_url
@@ -21,6 +23,8 @@ from billing.kit.embedded_postgres import EmbeddedPostgres
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import Begin, snapshots, units_of_work
+from billing.ledger.invariants import LedgerVerifier
+from billing.wallets.invariants import WalletVerifier
 
 TEMPLATE = "template_billing"
 
@@ -98,6 +102,29 @@ def ids(clock: StoppedClock, seed: random.Random) -> Ids:
 def job_queue(database_url: URL) -> JobQueue:
     """The real queue, in this worker's database; nobody works on it unless a test does."""
     return JobQueue(database_url)
+
+
+@pytest.fixture
+def wallets(begin: Begin, clock: StoppedClock, ids: Ids) -> Wallets:
+    """The real wallet service over the real database."""
+    return build_wallets(begin, clock, ids)
+
+
+@pytest.fixture
+async def ledger_is_whole(request: pytest.FixtureRequest, snapshot: Begin) -> AsyncIterator[None]:
+    """After the test, the checker reads the worker's whole database and must find no drift."""
+    yield
+    async with snapshot() as view:
+        drifts = (*await LedgerVerifier().drifts(view), *await WalletVerifier(StoppedClock()).drifts(view))
+    request.node.user_properties.append(("ledger_verified", not drifts))
+    assert not drifts, f"the ledger drifts: {drifts}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test marked `money` ends with the ledger checker."""
+    for item in items:
+        if item.get_closest_marker("money"):
+            item.add_marker(pytest.mark.usefixtures("ledger_is_whole"))
 
 
 def _make_template(server: EmbeddedPostgres) -> None:
