@@ -1,0 +1,61 @@
+"""An application behind a real HTTP server on loopback, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import uvicorn
+
+_LOOPBACK = "127.0.0.1"
+_START_SECONDS_MAX = 10.0
+_STOP_SECONDS_MAX = 5
+
+
+class _Server(uvicorn.Server):
+    """Says when it serves, and leaves the test run's signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_serving = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.is_serving.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[str]:
+    """Serves the ASGI application on a free port; gives its base URL, and stops it when left.
+
+    The client's address is that of the connection: no forwarding header is believed. An error while the application
+    starts comes out here.
+    """
+    config = uvicorn.Config(
+        app,
+        lifespan="on" if hasattr(app, "router") else "off",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_STOP_SECONDS_MAX,
+    )
+    with socket.create_server((_LOOPBACK, 0)) as listener:
+        server = _Server(config)
+        running = asyncio.create_task(server.serve([listener]))
+        serving_now = asyncio.create_task(server.is_serving.wait())
+        await asyncio.wait({running, serving_now}, timeout=_START_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            assert server.is_serving.is_set(), "the application did not start"
+            yield f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
+        finally:
+            serving_now.cancel()
+            server.should_exit = True
+            await running
