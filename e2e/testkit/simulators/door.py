@@ -88,8 +88,11 @@ class Door:
             await asyncio.sleep(fault.seconds)
             await visit.send_answer(answer)
         elif fault.kind is FaultKind.HANG:
-            await visit.wait_for_the_client_to_leave(fault.seconds)
-            await visit.cut(reset=False)
+            try:
+                await visit.wait_for_the_client_to_leave(fault.seconds)
+            finally:
+                # Also when the simulator stops meanwhile: its server would answer 500.
+                await visit.cut(reset=False)
         elif fault.kind is FaultKind.RESET:
             await visit.cut(reset=True)
         else:

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
-from testkit.simulators.remote import YookassaRemote
+from testkit.simulators.faults import Fault, FaultKind
+from testkit.simulators.remote import ModelRemote, YookassaRemote
 
 _PATIENCE_SECONDS = 30
 
@@ -65,3 +67,14 @@ class TestStopping:
             assert process.wait(_PATIENCE_SECONDS) == 0
         with pytest.raises(httpx.ConnectError):
             httpx.get(url)
+
+    def test_a_hanging_call_does_not_keep_it_alive(self) -> None:
+        with simulator("model") as (process, url), ModelRemote(url) as remote, ThreadPoolExecutor() as pool:
+            remote.plan(Fault(kind=FaultKind.HANG))
+            hanging = pool.submit(httpx.get, f"{url}/v1/models", timeout=_PATIENCE_SECONDS)
+            remote.calls("list_models", at_least=1)
+
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(_PATIENCE_SECONDS) == 0
+            assert isinstance(hanging.exception(_PATIENCE_SECONDS), httpx.TransportError)
