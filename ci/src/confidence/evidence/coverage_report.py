@@ -1,5 +1,6 @@
 """Combines the coverage of a run and writes it as JSON, XML, LCOV and HTML, statements and branches apart."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +39,9 @@ def read_coverage(run_dir: Path, plan: Plan, suites: Sequence[SuiteEvidence], ro
     try:
         inputs = {path.name: _digest(path) for path in files}
         if not _is_combined(run_dir, inputs, json_path):
-            _combine(run_dir, files, json_path)
+            where, sources = run_dir.absolute(), [path.absolute() for path in files]
+            with contextlib.chdir(root):  # the data name their sources relative to the repository
+                _combine(where, sources, json_path)
             record = {"data": inputs, "json": _digest(run_dir / json_path), "gated": gated_files(plan, root)}
             write_document(run_dir / _INPUTS, record)
     except (CoverageException, OSError) as failed:

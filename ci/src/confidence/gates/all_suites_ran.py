@@ -58,7 +58,8 @@ def _silence(suite: SuiteEvidence) -> str:
     if any(ending.ending is Ending.INFRASTRUCTURE for ending in suite.endings):
         return "could not be run: " + "; ".join(ending.sentence for ending in suite.endings if ending.sentence)
     if not suite.cases:
-        return "collected no test" + (f" ({len(suite.deselected)} deselected)" if suite.deselected else "")
+        deselected = f"{len(suite.deselected)} deselected, " if suite.deselected else ""
+        return f"collected no test ({deselected}exit code {suite.endings[-1].exit_code})"
     if not suite.executed:
         return f"executed none of its {len(suite.cases)} tests: all were skipped or lost"
     return ""

@@ -6,7 +6,7 @@ from confidence.model.evidence import Evidence
 from confidence.model.plan import GateSpec
 from confidence.model.verdicts import Outcome, Verdict
 
-NAMES_SHOWN_MAX = 8
+NAMES_SHOWN_MAX = 5
 
 
 class Gate(Protocol):

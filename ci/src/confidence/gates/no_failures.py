@@ -25,7 +25,7 @@ class NoFailures:
             return Verdict(
                 name=self.name,
                 outcome=Outcome.VIOLATED,
-                why=f"{len(every)} went wrong: {named(every)}.",
+                why=f"Not proved: {named(every)}.",
                 expected="0 failures",
                 actual=f"{len(every)} in {named(list(failures))}",
                 next_command=rerun(evidence, list(failures)),
@@ -52,7 +52,8 @@ def _failures(suite: SuiteEvidence) -> list[str]:
     found = [f"{case.id} ({case.outcome})" for case in suite.red_cases if case.outcome is not CaseOutcome.LOST]
     found.extend(f"{failure.id} (not collected)" for failure in suite.collect_failures)
     for ending in suite.endings:
-        if ending.ending is Ending.FINISHED and ending.exit_code != 0 and not found and not suite.red_cases:
+        # A suite that executed nothing did not fail, it proved nothing: that is for all-suites-ran to say.
+        if ending.ending is Ending.FINISHED and ending.exit_code != 0 and suite.executed and not suite.red_cases:
             how = f"exit code {ending.exit_code}" if ending.signal is None else f"signal {ending.signal}"
             found.append(f"{suite.name} ended with {how} although no test failed")
     return found

@@ -25,7 +25,7 @@ class NothingLost:
             return Verdict(
                 name=self.name,
                 outcome=Outcome.VIOLATED,
-                why=f"{len(lost)} tests were lost: {named([*running, *waiting])}.",
+                why=f"Lost: {named([*running, *waiting])}.",
                 expected=expected,
                 actual=f"{len(running)} cut off, {len(waiting)} never started",
                 next_command=rerun(evidence, list(dict.fromkeys(case.suite for case in lost))),

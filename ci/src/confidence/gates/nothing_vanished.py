@@ -32,7 +32,7 @@ class NothingVanished:
             return Verdict(
                 name=self.name,
                 outcome=Outcome.VIOLATED,
-                why=f"{len(vanished)} tests of the baseline are gone: {named(vanished)}.",
+                why=f"Gone from the baseline: {named(vanished)}.",
                 expected=expected,
                 actual=f"{len(wanted) - len(vanished)} of {len(wanted)}",
                 next_command="confidence baseline",

@@ -15,7 +15,7 @@ from confidence.model.evidence import AttachedFile, Evidence, SuiteEvidence
 from confidence.model.records import CaseOutcome, CaseRecord, Counts, PhaseRecord
 from confidence.reports.summary_document import Summary
 from confidence.reports.timeline import lanes
-from confidence.reports.wording import HEADLINES, duration, plain, size
+from confidence.reports.wording import duration, headline, plain, size
 
 FAILURES_SHOWN_MAX = 300
 SLOWEST_SHOWN = 20
@@ -37,11 +37,14 @@ def render_html(evidence: Evidence, summary: Summary) -> str:
     ).render(
         summary=summary,
         document=summary.document,
-        headline=HEADLINES[summary.status],
+        headline=headline(summary.status, summary.verdicts),
         style=Markup(_own_text("report.css")),  # noqa: S704 - our own file, not input
         script=Markup(script),  # noqa: S704 - our own file, not input
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        unmet=[gate for gate in summary.document["gates"] if gate["status"] != "passed"],
+        unmet=sorted(
+            (gate for gate in summary.document["gates"] if gate["status"] != "passed"),
+            key=lambda gate: gate["status"] != "violated",
+        ),
         met=[gate for gate in summary.document["gates"] if gate["status"] == "passed"],
         lanes=lanes(evidence),
         failures=[_failure(case, suite) for suite, case in red[:FAILURES_SHOWN_MAX]],

@@ -7,7 +7,7 @@ from typing import Any
 from confidence.model.evidence import Evidence
 from confidence.model.records import CaseRecord
 from confidence.reports.summary_document import Summary
-from confidence.reports.wording import HEADLINES, duration, plain
+from confidence.reports.wording import duration, headline, plain
 
 FAILURES_SHOWN_MAX = 20
 _MARKS = {"passed": "✅", "violated": "❌", "no_evidence": "⚪"}
@@ -51,7 +51,7 @@ def _heading(summary: Summary) -> str:
     seconds = document["provenance"]["seconds"]
     took = f" in {duration(seconds)}" if seconds is not None else ""
     lines = [
-        f"## {HEADLINES[summary.status]} — `{escaped(document['tier'])}`",
+        f"## {headline(summary.status, summary.verdicts)} — `{escaped(document['tier'])}`",
         "",
         f"**{counts['total']} tests**{took}: {told or 'none was executed'}.",
     ]

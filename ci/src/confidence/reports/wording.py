@@ -1,8 +1,9 @@
 """Words and figures as people read them, the same in every report."""
 
 import re
+from collections.abc import Sequence
 
-from confidence.model.verdicts import OverallStatus
+from confidence.model.verdicts import Outcome, OverallStatus, Verdict
 
 HEADLINES = {
     OverallStatus.PASS: "Green: every gate passed",
@@ -14,6 +15,14 @@ HEADLINES = {
 }
 MINUTE_SECONDS = 60
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def headline(status: OverallStatus, verdicts: Sequence[Verdict]) -> str:
+    """The verdict in one line; a red one says how many gates said no."""
+    violated = sum(verdict.outcome is Outcome.VIOLATED for verdict in verdicts)
+    if status is OverallStatus.FAIL and violated > 1:
+        return f"Red: {violated} gates are violated"
+    return HEADLINES[status]
 
 
 def plain(text: str) -> str:
