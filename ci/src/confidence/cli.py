@@ -42,8 +42,13 @@ def main() -> None:
 
 @app.command()
 def run(
-    tier: Annotated[str, typer.Option("--tier", help="The tier of confidence.toml, such as pr-fast.")],
-    suite: Annotated[list[str] | None, typer.Option("--suite", help="Only this suite; may be repeated.")] = None,
+    tier: Annotated[str | None, typer.Option("--tier", help="The tier of confidence.toml, such as pr-fast.")] = None,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--suite", help="Only this suite; may be repeated. A part of a tier is no evidence of it until merged."
+        ),
+    ] = None,
     run_id: Annotated[str | None, typer.Option(help="The name of the run; made from the moment when absent.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0.1, help="Seconds after which each suite is ended.")] = None,
     repeat: Annotated[int, typer.Option(min=1, max=100, help="How often every suite runs.")] = 1,
@@ -52,7 +57,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only; starts nothing and proves nothing.")] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
-    """Run a tier's suites, keep their evidence, and give one verdict."""
+    """Run a tier's suites, or single ones, keep their evidence, and give one verdict."""
     with _plain_endings():
         world = open_world(Path.cwd())
         os.chdir(world.tree)  # evidence names files relative to the repository

@@ -22,7 +22,7 @@ from confidence.model.plan import Plan
 from confidence.ports import Clock, Launcher, SourceTree
 from confidence.reports import Summary, write_reports
 from confidence.suites.configuration import Configuration
-from confidence.suites.overrides import Request
+from confidence.suites.overrides import Request, tier_of
 from confidence.suites.planning import digest_of_state, freeze_plan
 
 _DRY = Expiry(Ending.NOT_STARTED, "a dry run starts nothing, and proves nothing")
@@ -102,7 +102,7 @@ def conclude(directory: Path) -> Summary:
 def _begin(world: World, request: Request, run_id: str | None) -> tuple[Plan, RunDirectory, Mapping[str, str]]:
     now = world.clock.now()
     state = world.source_tree.tracked_state()
-    tier = world.configuration.tier(request.tier).name
+    tier = tier_of(world.configuration, request).name
     plan = freeze_plan(
         world.configuration,
         request,
@@ -134,7 +134,7 @@ def _execute(world: World, plan: Plan, directory: RunDirectory, watcher: Watcher
 
 
 def _skip(plan: Plan, directory: RunDirectory, now: datetime) -> tuple[SuiteEnding, ...]:
-    return tuple(ending_without_start(plan, spec, directory, now, _DRY) for spec in plan.suites)
+    return tuple(ending_without_start(plan, spec, directory, now, _DRY) for spec in plan.suites_to_run)
 
 
 def _run_ending(

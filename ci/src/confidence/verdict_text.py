@@ -5,14 +5,14 @@ from pathlib import Path
 
 from confidence.model.verdicts import Outcome, Verdict
 from confidence.reports import Summary
-from confidence.reports.wording import HEADLINES
+from confidence.reports.wording import headline
 
 
 def verdict_lines(summary: Summary, report: Path) -> Iterator[str]:
     """The lines before the last one."""
     unmet = [verdict for verdict in summary.verdicts if verdict.outcome is not Outcome.PASSED]
     yield ""
-    yield f"verdict: {HEADLINES[summary.status]} ({summary.run_id})"
+    yield f"verdict: {headline(summary.status, summary.verdicts)} ({summary.run_id})"
     if summary.weakened:
         yield "  weakened: an override asks for less than the configuration; this can never be GO"
     for verdict in unmet:

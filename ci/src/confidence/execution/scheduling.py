@@ -65,7 +65,7 @@ class Schedule:
         self._interruptions = interruptions
         self._cores = cores
         self._start = start
-        self._waiting = list(workshop.plan.suites)
+        self._waiting = list(workshop.plan.suites_to_run)
         self._at_work: list[SuiteRun] = []
         self._endings: list[SuiteEnding] = []
 
@@ -73,7 +73,7 @@ class Schedule:
         """Run everything that is planned.
 
         Returns:
-            One ending per planned suite, whatever happened.
+            One ending per suite that this run executes, whatever happened.
         """
         try:
             while self._waiting or self._at_work:

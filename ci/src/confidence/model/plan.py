@@ -120,12 +120,20 @@ class Plan:
     overrides: tuple[Override, ...]
     provenance: Provenance
     config_digest: str
+    selected: tuple[str, ...] = ()
+    """The suites that this run executes. The others are left to runs elsewhere, whose bundles are merged with this one;
+    alone it is no evidence of the whole plan. Not part of the digest, so that the parts know each other."""
     dry_run: bool = False
     tracked_digest: str = ""
     """Digest of the tracked files' state before the first suite; compared with the ending's."""
     project: str = ""
     plan_digest: str = ""
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def suites_to_run(self) -> tuple[SuiteSpec, ...]:
+        """The suites that this run executes."""
+        return tuple(spec for spec in self.suites if spec.name in self.selected)
 
     @property
     def weakened(self) -> bool:
@@ -147,6 +155,7 @@ class Plan:
     def computed_digest(self) -> str:
         """What the digest must be; another one means that the plan was changed after it was frozen."""
         counted = {name: value for name, value in to_json(self).items() if name not in _NOT_DIGESTED}
+        counted["commit"] = self.provenance.commit
         canonical = json.dumps(counted, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -165,7 +174,8 @@ class Plan:
         return from_json(Plan, value, "plan.json")
 
 
-_NOT_DIGESTED = frozenset({"plan_digest", "run_id", "created_at"})
+_NOT_DIGESTED = frozenset({"plan_digest", "run_id", "created_at", "selected", "provenance"})
+"""What differs between the machines that run parts of one plan; the commit is counted by itself."""
 
 
 def _missing(name: str) -> SuiteSpec:

@@ -87,11 +87,12 @@ def write_project(project: SampleProject, folder: Path, gates: tuple[str, ...]) 
 def _configuration(project: SampleProject, gates: tuple[str, ...]) -> str:
     judged = [*gates, COVERAGE_GATE] if project.coverage else list(gates)
     floors = {"files": ["purse.py"], "line": 85, "branch": 65}
+    measured = [SUITE] if project.coverage else []
     return _toml(
         {
             "project": {"name": "sample", "artifacts": "artifacts", "stop_grace_seconds": 0.5},
             f"suites.{SUITE}": _suite(project),
-            f"tiers.{TIER}": {"suites": [SUITE], "gates": judged, "budget_seconds": 30},
+            f"tiers.{TIER}": {"suites": [SUITE], "gates": judged, "budget_seconds": 30, "coverage": measured},
             f"gates.{COVERAGE_GATE}.classes.utils": floors,
         }
     )
@@ -106,7 +107,6 @@ def _suite(project: SampleProject) -> dict[str, object]:
         "priority": "P0",
         **selection,
         "workers": project.workers,
-        "coverage": project.coverage,
         "timeout_test_seconds": project.timeout_test_seconds,
         "timeout_idle_seconds": project.timeout_idle_seconds,
         "timeout_suite_seconds": 25,

@@ -14,17 +14,7 @@ from confidence.suites.tables import Table, nearest
 DISTRIBUTIONS = ("load", "loadfile", "loadgroup", "loadscope", "worksteal")
 _SECTIONS = ("gates", "project", "suites", "tiers")
 _SUITE_SETTINGS = (
-    *(
-        "command",
-        "coverage",
-        "dist",
-        "environment",
-        "evidence",
-        "min_tests",
-        "priority",
-        "pytest",
-        "required_artifacts",
-    ),
+    *("command", "dist", "environment", "evidence", "min_tests", "priority", "pytest", "required_artifacts"),
     *("retries", "timeout_idle_seconds", "timeout_suite_seconds", "timeout_test_seconds", "weight", "workers"),
 )
 
@@ -40,6 +30,8 @@ class Tier:
     alias: str = ""
     p0_rounds: int = 1
     """How often the P0 suites run inside one run of this tier."""
+    coverage: tuple[str, ...] = ()
+    """The suites that are measured: the same suite is quick in one tier and measured in another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +141,6 @@ def _suite(name: str, table: Table) -> SuiteSpec:
         required_artifacts=tuple(
             _inside(glob, f"{table.where}.required_artifacts") for glob in table.texts("required_artifacts", ())
         ),
-        coverage=table.flag("coverage", default=False),
         environment=table.text_table("environment"),
     )
     _check_suite(spec, table)
@@ -181,7 +172,7 @@ def _check_suite(spec: SuiteSpec, table: Table) -> None:
 
 
 def _tier(name: str, table: Table) -> Tier:
-    table.only(("alias", "budget_seconds", "gates", "p0_rounds", "suites"))
+    table.only(("alias", "budget_seconds", "coverage", "gates", "p0_rounds", "suites"))
     return Tier(
         name=name,
         suites=table.texts("suites"),
@@ -189,6 +180,7 @@ def _tier(name: str, table: Table) -> Tier:
         budget_seconds=table.number("budget_seconds"),
         alias=table.text("alias", name),
         p0_rounds=table.count("p0_rounds", 1, at_least=1),
+        coverage=table.texts("coverage", ()),
     )
 
 
@@ -199,6 +191,9 @@ def _check_tier(tier: Tier, suites: Mapping[str, SuiteSpec], known_gates: Collec
     for name in tier.suites:
         if name not in suites:
             raise ConfigurationError(f"{where}: there is no suite {name!r}{nearest(name, suites)}")
+    for name in tier.coverage:
+        if name not in tier.suites:
+            raise ConfigurationError(f"{where}.coverage: the tier has no suite {name!r}{nearest(name, tier.suites)}")
     for names in (tier.suites, tier.gates):
         if len(set(names)) < len(names):
             raise ConfigurationError(f"{where} names something twice: {', '.join(names)}")

@@ -6,7 +6,7 @@ is written down as weakening: such a run is evidence for the person who made it,
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ from confidence.suites.errors import ConfigurationError
 from confidence.suites.tables import nearest
 
 COVERAGE_GATE = "coverage-per-file"
+NO_TIER = "no-tier"
+"""What a run of single suites calls itself."""
 _PERCENT_MAX = 100.0
 _TIMEOUTS = {
     "CONFIDENCE_TIMEOUT_TEST_SECONDS": "timeout_test_seconds",
@@ -33,9 +35,9 @@ HANDED_DOWN = frozenset(f"CONFIDENCE_{name}" for name in _OF_A_SUITE)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the command line asks for."""
+    """What the command line asks for: a tier, some suites of a tier, or suites for their own sake."""
 
-    tier: str
+    tier: str | None = None
     suites: tuple[str, ...] = ()
     timeout_suite_seconds: float | None = None
     repeat: int = 1
@@ -58,16 +60,44 @@ def settle(configuration: Configuration, request: Request, environment: Mapping[
     Raises:
         ConfigurationError: one is unknown or malformed.
     """
-    tier = configuration.tier(request.tier)
+    tier = tier_of(configuration, request)
     refuse_unknown(environment)
     overrides: list[Override] = []
-    names = _chosen_suites(tier, configuration, request, environment, overrides)
-    suites = tuple(configuration.suites[name] for name in names)
+    names = _chosen_suites(tier, configuration, environment, overrides)
+    _refuse_unknown_suites("--suite", request.suites, names)
+    suites = tuple(_measured(configuration.suites[name], tier) for name in names)
     suites = _with_timeouts(suites, _wanted_timeouts(request, environment), overrides)
     budget = _budget(tier, environment, overrides)
     gates = {name: configuration.gates.get(name, {}) for name in tier.gates}
     gates = _with_coverage_floors(gates, configuration.coverage_override_prefix, environment, overrides)
     return Settled(suites, gates, budget, tuple(overrides))
+
+
+def tier_of(configuration: Configuration, request: Request) -> Tier:
+    """The tier that is asked for; suites without one are judged like the first tier that has one of them.
+
+    Such a run claims nothing about a tier, so it weakens none, and no decision ever reads it.
+
+    Raises:
+        ConfigurationError: there is no such tier or suite, or nothing was asked for.
+    """
+    if request.tier is not None:
+        return configuration.tier(request.tier)
+    if not request.suites:
+        raise ConfigurationError("name a tier (--tier) or a suite (--suite)")
+    _refuse_unknown_suites("--suite", request.suites, configuration.suites)
+    homes = [tier for tier in configuration.tiers.values() if set(tier.suites) & set(request.suites)]
+    if not homes:
+        raise ConfigurationError(f"no tier has a suite of {', '.join(request.suites)}, so no gates are known for them")
+    budget = sum(configuration.suites[name].timeout_suite_seconds for name in request.suites)
+    suites = tuple(dict.fromkeys(request.suites))
+    return dataclasses.replace(homes[0], name=NO_TIER, suites=suites, budget_seconds=budget, p0_rounds=1)
+
+
+def _refuse_unknown_suites(where: str, names: Sequence[str], known: Collection[str]) -> None:
+    for suite in names:
+        if suite not in known:
+            raise ConfigurationError(f"{where}: there is no suite {suite!r}{nearest(suite, known)}")
 
 
 def refuse_unknown(environment: Mapping[str, str]) -> None:
@@ -81,23 +111,19 @@ def refuse_unknown(environment: Mapping[str, str]) -> None:
             raise ConfigurationError(f"there is no setting {name}{nearest(name, SETTINGS)}")
 
 
+def _measured(spec: SuiteSpec, tier: Tier) -> SuiteSpec:
+    return dataclasses.replace(spec, coverage=spec.name in tier.coverage)
+
+
 def _chosen_suites(
-    tier: Tier,
-    configuration: Configuration,
-    request: Request,
-    environment: Mapping[str, str],
-    overrides: list[Override],
+    tier: Tier, configuration: Configuration, environment: Mapping[str, str], overrides: list[Override]
 ) -> tuple[str, ...]:
-    """The tier's suites, or those that were asked for: in the tier's order, then the others."""
-    wanted, name = request.suites, "--suite"
-    if not wanted and environment.get("CONFIDENCE_SUITES"):
-        name = "CONFIDENCE_SUITES"
-        wanted = tuple(part.strip() for part in environment[name].split(",") if part.strip())
-    if not wanted:
+    """The tier's suites, or those that the environment names: in the tier's order, then the others."""
+    name = "CONFIDENCE_SUITES"
+    wanted = tuple(part.strip() for part in environment.get(name, "").split(",") if part.strip())
+    if not wanted or tier.name == NO_TIER:
         return tier.suites
-    for suite in wanted:
-        if suite not in configuration.suites:
-            raise ConfigurationError(f"{name}: there is no suite {suite!r}{nearest(suite, configuration.suites)}")
+    _refuse_unknown_suites(name, wanted, configuration.suites)
     absent = [suite for suite in tier.suites if suite not in wanted]
     sentence = f"{', '.join(absent)} of tier {tier.name} not run" if absent else "no suite of the tier is left out"
     overrides.append(Override(name, ",".join(wanted), weakens=bool(absent), sentence=sentence))

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from confidence.model.plan import GateSpec, Plan, Priority, Provenance, SuiteSpec
 from confidence.suites.configuration import Configuration
-from confidence.suites.overrides import Request, settle
+from confidence.suites.overrides import Request, settle, tier_of
 
 _SUITE_PLACEHOLDER = "{suite}"
 
@@ -28,15 +28,17 @@ def freeze_plan(
     Raises:
         ConfigurationError: the request or the environment asks for something that makes no sense.
     """
-    tier = configuration.tier(request.tier)
+    tier = tier_of(configuration, request)
     settled = settle(configuration, request, environment)
     rounds = {Priority.P0: max(tier.p0_rounds, request.repeat), Priority.P1: request.repeat}
+    suites = tuple(_in_rounds(settled.suites, rounds))
     return Plan(
         run_id=run_id,
         tier=tier.name,
         created_at=created_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
         budget_seconds=settled.budget_seconds,
-        suites=tuple(_in_rounds(settled.suites, rounds)),
+        suites=suites,
+        selected=tuple(spec.name for spec in suites if _is_asked_for(spec, request)),
         gates=tuple(GateSpec(name, settings) for name, settings in settled.gates.items()),
         overrides=settled.overrides,
         provenance=provenance,
@@ -50,6 +52,11 @@ def freeze_plan(
 def digest_of_state(tracked_state: Mapping[str, str]) -> str:
     """One word for the state of the tracked files."""
     return hashlib.sha256(json.dumps(dict(tracked_state), sort_keys=True).encode()).hexdigest()
+
+
+def _is_asked_for(spec: SuiteSpec, request: Request) -> bool:
+    """Whether this run has it at work: a part of a plan is run here, another elsewhere, and the bundles are merged."""
+    return not request.suites or (spec.repeats or spec.name) in request.suites
 
 
 def _in_rounds(suites: tuple[SuiteSpec, ...], rounds: Mapping[Priority, int]) -> Iterator[SuiteSpec]:

@@ -73,13 +73,6 @@ class Table:
             raise self._wrong(name, f"a whole number of at least {at_least}")
         return value
 
-    def flag(self, name: str, *, default: bool) -> bool:
-        """True or false."""
-        value = self._member(name, default)
-        if not isinstance(value, bool):
-            raise self._wrong(name, "true or false")
-        return value
-
     def text_table(self, name: str) -> dict[str, str]:
         """A table of texts."""
         inner = self.table(name)
