@@ -1,0 +1,1 @@
+"""HTML for customers: the wallet, the playground and the way in, drawn on the server."""
