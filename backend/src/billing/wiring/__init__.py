@@ -1,0 +1,1 @@
+"""The only place that knows concrete adapters: settings go in, one frozen set of services comes out."""

@@ -1,0 +1,221 @@
+"""Builds every service of one process, once; API, worker and commands get the same frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+
+from argon2 import PasswordHasher
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from billing.customers import jobs as customer_jobs
+from billing.customers.access import SessionCookies
+from billing.customers.adapters.argon2_passwords import Argon2Passwords
+from billing.customers.audit import AuditTrail
+from billing.customers.service import CustomersService
+from billing.gateway.adapters.http_upstream import HttpUpstream
+from billing.gateway.catalog import ModelCatalog
+from billing.gateway.service import GatewayService
+from billing.gateway.settings import GatewaySettings
+from billing.http_errors import status_of
+from billing.kit.clock import Clock, MovableClock, SystemClock
+from billing.kit.database import application_engine
+from billing.kit.ids import Ids
+from billing.kit.jobs import JobQueue
+from billing.kit.money import parse_currency
+from billing.kit.public_address import PublicAddress, parse_public_address
+from billing.kit.unit_of_work import Begin, snapshots, units_of_work
+from billing.ledger.invariants import LedgerVerifier
+from billing.ledger.service import LedgerService
+from billing.pages.playground import PlaygroundService
+from billing.pages.rendering import Renderer
+from billing.pages.service import PagesService
+from billing.payments.adapters.yookassa import YookassaProvider
+from billing.payments.notifications import PaymentNotifications
+from billing.payments.provider_states import ProviderStates
+from billing.payments.service import ReturnRules, TopupService
+from billing.payments.settings import PaymentSettings, ProviderKind
+from billing.pricing.service import PricingService
+from billing.quotas import jobs as quota_jobs
+from billing.quotas.invariants import QuotaVerifier
+from billing.quotas.service import QuotaService
+from billing.usage.invariants import UsageVerifier
+from billing.usage.service import UsageService
+from billing.wallets import jobs as wallet_jobs
+from billing.wallets.invariants import WalletVerifier
+from billing.wallets.service import WalletService
+from billing.webhooks import jobs as webhook_jobs
+from billing.webhooks.ports import NotificationHandler
+from billing.webhooks.service import InboxService
+from billing.webhooks.trust import TrustPolicy
+from billing.wiring.readiness import Readiness
+from billing.wiring.settings import Settings
+from billing.wiring.verification import Verification
+
+_RETRY_STALLED_EVERY = "* * * * * */10"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that endpoints, jobs and commands stand on."""
+
+    settings: Settings
+    public_address: PublicAddress
+    engine: AsyncEngine
+    begin: Begin
+    clock: Clock
+    ids: Ids
+    job_queue: JobQueue
+    audit: AuditTrail
+    session_cookies: SessionCookies
+    customers: CustomersService
+    wallets: WalletService
+    pricing: PricingService
+    quotas: QuotaService
+    usage: UsageService
+    topups: TopupService
+    trust_policy: TrustPolicy
+    inbox: InboxService
+    gateway_settings: GatewaySettings
+    gateway: GatewayService
+    renderer: Renderer
+    pages: PagesService
+    playground: PlaygroundService
+    readiness: Readiness
+    verification: Verification
+
+    def by_type(self) -> Mapping[type[object], object]:
+        """Each service under its own type, as endpoints ask for it."""
+        return {type(service): service for service in (getattr(self, field.name) for field in fields(self))}
+
+
+@asynccontextmanager
+async def services(settings: Settings, database_url: URL) -> AsyncIterator[Services]:
+    """The services of one process; leaving closes every connection that they opened.
+
+    Raises:
+        SettingsError: settings contradict each other; nothing was opened then.
+    """
+    deployment = settings.deployment
+    currency = parse_currency(settings.wallets.currency)
+    offer = settings.payments.offer(currency)
+    trust_policy = settings.webhooks.yookassa_policy(is_production=deployment.is_production)
+    routes = settings.gateway.read_routes()
+    public_address = parse_public_address(settings.public_address.base_url)
+    returns = ReturnRules(public_address, settings.payments.allowed_origins())
+
+    clock = SystemClock() if deployment.clock_offset_file is None else MovableClock(deployment.clock_offset_file)
+    engine = application_engine(database_url, connections_max=deployment.database_connections_max)
+    begin = units_of_work(engine)
+    ids = Ids(clock)
+    job_queue = JobQueue(database_url)
+    audit = AuditTrail(clock, ids)
+    ledger = LedgerService()
+    wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=ledger, settings=settings.wallets)
+    pricing = PricingService(ids)
+    catalog = ModelCatalog(pricing, clock, routes, currency)
+    quotas = QuotaService(begin, clock, catalog, reservation_ttl=settings.quotas.reservation_ttl)
+    usage = UsageService(begin)
+    states = ProviderStates(wallets=wallets, clock=clock, topup_ttl_days=settings.payments.topup_ttl_days)
+    provider = _provider(settings.payments)
+    upstream = HttpUpstream(settings.gateway)
+    topups = TopupService(
+        begin=begin,
+        clock=clock,
+        ids=ids,
+        audit=audit,
+        states=states,
+        provider=provider,
+        offer=offer,
+        returns=returns,
+    )
+    handlers: dict[str, NotificationHandler] = {}
+    if provider is not None:
+        handlers[provider.name] = PaymentNotifications(begin=begin, provider=provider, states=states)
+    gateway = GatewayService(
+        begin=begin,
+        clock=clock,
+        ids=ids,
+        pricing=pricing,
+        quotas=quotas,
+        wallets=wallets,
+        usage=usage,
+        catalog=catalog,
+        routes=routes,
+        upstream=upstream,
+        bounds=settings.gateway.bounds,
+        currency=currency,
+    )
+    renderer = Renderer(public_address, status_of)
+    built = Services(
+        settings=settings,
+        public_address=public_address,
+        engine=engine,
+        begin=begin,
+        clock=clock,
+        ids=ids,
+        job_queue=job_queue,
+        audit=audit,
+        session_cookies=SessionCookies.for_public_base(
+            settings.public_address.base_url, lifetime=settings.customers.session_lifetime
+        ),
+        customers=CustomersService(begin, clock, ids, Argon2Passwords(PasswordHasher()), settings.customers, audit),
+        wallets=wallets,
+        pricing=pricing,
+        quotas=quotas,
+        usage=usage,
+        topups=topups,
+        trust_policy=trust_policy,
+        inbox=InboxService(begin=begin, clock=clock, ids=ids, job_queue=job_queue, handlers=handlers),
+        gateway_settings=settings.gateway,
+        gateway=gateway,
+        renderer=renderer,
+        pages=PagesService(
+            begin=begin,
+            ids=ids,
+            wallets=wallets,
+            quotas=quotas,
+            usage=usage,
+            topups=topups,
+            threshold=settings.pages.threshold(currency),
+        ),
+        playground=PlaygroundService(gateway),
+        readiness=Readiness(engine, trust_policy),
+        verification=Verification(
+            snapshots(engine), (LedgerVerifier(), WalletVerifier(clock), UsageVerifier(), QuotaVerifier())
+        ),
+    )
+    try:
+        yield built
+    finally:
+        await upstream.close()
+        if provider is not None:
+            await provider.aclose()
+        await engine.dispose()
+
+
+def register_jobs(built: Services) -> None:
+    """Says what workers can do."""
+    queue = built.job_queue
+    webhook_jobs.register(queue, built.inbox)
+    wallet_jobs.register(queue, built.wallets)
+    quota_jobs.register(queue, built.quotas)
+    customer_jobs.register(queue, built.customers)
+
+    async def retry_stalled() -> None:
+        await queue.retry_stalled()
+
+    queue.register_tick("queue.retry_stalled", _RETRY_STALLED_EVERY, retry_stalled)
+
+
+def _provider(settings: PaymentSettings) -> YookassaProvider | None:
+    if settings.provider is ProviderKind.NONE:
+        return None
+    return YookassaProvider(
+        shop_id=settings.yookassa_shop_id,
+        secret_key=settings.yookassa_secret_key.get_secret_value(),
+        api_url=settings.yookassa_api_url,
+        is_test=settings.is_test_shop,
+    )

@@ -1,0 +1,158 @@
+"""All settings of this program, read once; what cannot be is refused before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from billing.customers.settings import CustomersSettings
+from billing.gateway.settings import GatewaySettings
+from billing.kit.embedded_postgres import default_folder
+from billing.kit.errors import SettingsError
+from billing.kit.public_address import PublicAddressSettings
+from billing.kit.settings import SettingsGroup, read_group, refuse_unknown
+from billing.pages.settings import PagesSettings
+from billing.payments.settings import PaymentSettings
+from billing.quotas.settings import QuotaSettings
+from billing.wallets.settings import WalletSettings
+from billing.webhooks.settings import WebhookSettings
+
+
+class Environment(StrEnum):
+    """Where this runs; production refuses everything that is only for rehearsals."""
+
+    DEVELOPMENT = "development"
+    STAGING = "staging"
+    PRODUCTION = "production"
+
+
+class DeploymentSettings(SettingsGroup):
+    """Where this runs, on which database, with which clock."""
+
+    environment: Environment = Field(
+        alias="BILLING_ENV", default=Environment.DEVELOPMENT, description="development, staging or production."
+    )
+    database_url: SecretStr | None = Field(
+        alias="DATABASE_URL",
+        default=None,
+        description="A PostgreSQL server; without it an embedded one is started. Production needs it.",
+    )
+    embedded_folder: Path = Field(
+        alias="BILLING_EMBEDDED_POSTGRES_FOLDER",
+        default_factory=default_folder,
+        description="Where the embedded PostgreSQL keeps its data.",
+    )
+    database_connections_max: int = Field(
+        alias="BILLING_DATABASE_CONNECTIONS_MAX",
+        default=10,
+        ge=2,
+        le=500,
+        description="How many database connections one process opens at the most.",
+    )
+    clock_offset_file: Path | None = Field(
+        alias="BILLING_CLOCK_OFFSET_FILE",
+        default=None,
+        description="A file with seconds to add to the clock, for tests and rehearsals; production refuses it.",
+    )
+    log_level: str = Field(
+        alias="BILLING_LOG_LEVEL",
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="The least important log lines to write.",
+    )
+
+    @property
+    def is_production(self) -> bool:
+        """Real customers and real money."""
+        return self.environment is Environment.PRODUCTION
+
+
+class FeatureFlags(SettingsGroup):
+    """Which doors are open; a closed one answers 404 `billing_disabled` and does nothing."""
+
+    wallet: bool = Field(
+        alias="ENABLE_BILLING_WALLET", default=True, description="Wallet pages, wallet API and the gateway."
+    )
+    subscriptions: bool = Field(
+        alias="ENABLE_BILLING_SUBSCRIPTIONS", default=False, description="The paid plan of one customer."
+    )
+    identity: bool = Field(
+        alias="IDENTITY_BILLING_ENABLED", default=False, description="Internal APIs and usage ingestion."
+    )
+    portal: bool = Field(
+        alias="PORTAL_BILLING_ENABLED", default=False, description="The portal of organisations and its API."
+    )
+    admin: bool = Field(alias="ADMIN_BILLING_ENABLED", default=False, description="The operators' console and its API.")
+    worker: bool = Field(
+        alias="WORKER_BILLING_ENABLED", default=False, description="Workers take jobs from the queues; off, jobs wait."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every group of settings."""
+
+    deployment: DeploymentSettings
+    flags: FeatureFlags
+    public_address: PublicAddressSettings
+    customers: CustomersSettings
+    wallets: WalletSettings
+    quotas: QuotaSettings
+    payments: PaymentSettings
+    webhooks: WebhookSettings
+    gateway: GatewaySettings
+    pages: PagesSettings
+
+
+GROUPS: tuple[type[SettingsGroup], ...] = (
+    DeploymentSettings,
+    FeatureFlags,
+    PublicAddressSettings,
+    CustomersSettings,
+    WalletSettings,
+    QuotaSettings,
+    PaymentSettings,
+    WebhookSettings,
+    GatewaySettings,
+    PagesSettings,
+)
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings in this environment.
+
+    Raises:
+        SettingsError: a variable is unknown or unreadable, or production is asked to run with a rehearsal's means.
+    """
+    refuse_unknown(GROUPS, environ)
+    settings = Settings(
+        deployment=read_group(DeploymentSettings, environ),
+        flags=read_group(FeatureFlags, environ),
+        public_address=read_group(PublicAddressSettings, environ),
+        customers=read_group(CustomersSettings, environ),
+        wallets=read_group(WalletSettings, environ),
+        quotas=read_group(QuotaSettings, environ),
+        payments=read_group(PaymentSettings, environ),
+        webhooks=read_group(WebhookSettings, environ),
+        gateway=read_group(GatewaySettings, environ),
+        pages=read_group(PagesSettings, environ),
+    )
+    _refuse_rehearsal_means(settings.deployment)
+    settings.payments.check(is_production=settings.deployment.is_production)
+    return settings
+
+
+def _refuse_rehearsal_means(deployment: DeploymentSettings) -> None:
+    if not deployment.is_production:
+        return
+    problems = []
+    if deployment.clock_offset_file is not None:
+        problems.append("BILLING_CLOCK_OFFSET_FILE moves the clock, which production refuses.")
+    if deployment.database_url is None:
+        problems.append("DATABASE_URL is missing; the embedded PostgreSQL is not for production.")
+    if problems:
+        raise SettingsError(tuple(problems))

@@ -1,0 +1,19 @@
+"""The one checker: every capability's part of it, over one consistent view of the database."""
+
+from __future__ import annotations
+
+from billing.kit.unit_of_work import Begin
+from billing.ledger.invariants import Drift, Verifier
+
+
+class Verification:
+    """What `billing ledger verify` runs, and the probe, and every test that moves money."""
+
+    def __init__(self, snapshot: Begin, verifiers: tuple[Verifier, ...]) -> None:
+        self._snapshot = snapshot
+        self._verifiers = verifiers
+
+    async def drifts(self) -> tuple[Drift, ...]:
+        """Everything that is not as the invariants say, while the system runs on."""
+        async with self._snapshot() as view:
+            return tuple([drift for verifier in self._verifiers for drift in await verifier.drifts(view)])
