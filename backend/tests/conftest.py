@@ -8,12 +8,15 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from filelock import FileLock
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from backend.tests.builders.customers import Town, customers_service
+from backend.tests.builders.gateway import Gate, Provider, open_gate, routes_to
 from backend.tests.builders.wallets import Wallets
 from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import StoppedClock
@@ -24,7 +27,10 @@ from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import Begin, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
+from billing.quotas.invariants import QuotaVerifier
 from billing.wallets.invariants import WalletVerifier
+from testkit.simulators.model import create_model
+from testkit.simulators.server import running
 
 TEMPLATE = "template_billing"
 
@@ -110,12 +116,42 @@ def wallets(begin: Begin, clock: StoppedClock, ids: Ids) -> Wallets:
     return build_wallets(begin, clock, ids)
 
 
+@pytest.fixture(scope="session")
+def provider_url() -> Iterator[str]:
+    """A simulated model provider on loopback, for all tests of this worker."""
+    with running(create_model()) as server:
+        yield server.url
+
+
+@pytest.fixture
+async def provider(provider_url: str) -> AsyncIterator[Provider]:
+    """The model provider, with no fault planned and no call made."""
+    async with httpx.AsyncClient(base_url=provider_url) as client:
+        provider = Provider(provider_url, client)
+        await provider.start_over()
+        yield provider
+
+
+@pytest.fixture
+async def gate(
+    begin: Begin, wallets: Wallets, clock: StoppedClock, ids: Ids, provider: Provider
+) -> AsyncIterator[Gate]:
+    """The gateway, in front of the simulated provider."""
+    town = Town(customers_service(begin, clock, ids), begin)
+    async with open_gate(begin=begin, wallets=wallets, town=town, routes=routes_to(provider.url)) as gate:
+        yield gate
+
+
 @pytest.fixture
 async def ledger_is_whole(request: pytest.FixtureRequest, snapshot: Begin) -> AsyncIterator[None]:
     """After the test, the checker reads the worker's whole database and must find no drift."""
     yield
     async with snapshot() as view:
-        drifts = (*await LedgerVerifier().drifts(view), *await WalletVerifier(StoppedClock()).drifts(view))
+        drifts = (
+            *await LedgerVerifier().drifts(view),
+            *await WalletVerifier(StoppedClock()).drifts(view),
+            *await QuotaVerifier().drifts(view),
+        )
     request.node.user_properties.append(("ledger_verified", not drifts))
     assert not drifts, f"the ledger drifts: {drifts}"
 

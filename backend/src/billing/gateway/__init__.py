@@ -1,0 +1,1 @@
+"""The OpenAI-compatible door: quote, set aside, forward, meter, settle."""

@@ -1,0 +1,87 @@
+"""What the gateway refuses, and how a call to a model provider can fail.
+
+BillingError
+├── StreamUnsupported        `stream: true` on a route that answers in one piece
+├── RequestTooLarge          the body has more bytes than we read
+├── ModelNotFound            nobody serves a model of this name here
+├── BillingUnavailable       the books cannot be reached, so nothing is called and nothing delivered
+└── UpstreamFailure          the provider gave nothing that can be delivered; nothing is charged
+    ├── UpstreamTimeout      it did not answer in time
+    ├── UpstreamUnreachable  it could not be connected to
+    └── UpstreamBroken       the connection broke, or the answer is not a completion
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from billing.kit.errors import BillingError
+
+
+class StreamUnsupported(BillingError):
+    """The caller asked for a stream."""
+
+    code = "unsupported_stream"
+
+    def __init__(self) -> None:
+        super().__init__("This route answers in one piece; leave `stream` out.", facts={"param": "stream"})
+
+
+class RequestTooLarge(BillingError):
+    """The body is larger than the gateway reads."""
+
+    code = "request_too_large"
+
+    def __init__(self, bytes_max: int) -> None:
+        super().__init__(f"A request has at most {bytes_max} bytes.", facts={"bytes_max": bytes_max})
+        self.bytes_max = bytes_max
+
+
+class ModelNotFound(BillingError):
+    """No route serves this model."""
+
+    code = "model_not_found"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"There is no model {model[:100]!r} here.", facts={"param": "model"})
+        self.model = model
+
+
+class BillingUnavailable(BillingError):
+    """Fails closed: without the books nothing is called, and what cannot be booked is not delivered."""
+
+    code = "billing_unavailable"
+
+    def __init__(self) -> None:
+        super().__init__("Billing is not available at the moment, so the call was not carried out.")
+
+
+class UpstreamFailure(BillingError):
+    """The provider gave nothing that can be delivered. What was set aside is given back, nothing is charged."""
+
+    code = "upstream_failure"
+    reason: ClassVar[str] = "failed"
+
+    def __init__(self) -> None:
+        super().__init__(f"The model provider {self.reason}; nothing was charged.")
+
+
+class UpstreamTimeout(UpstreamFailure):
+    """No whole answer came in time."""
+
+    code = "upstream_timeout"
+    reason = "did not answer in time"
+
+
+class UpstreamUnreachable(UpstreamFailure):
+    """No connection could be made."""
+
+    code = "upstream_unreachable"
+    reason = "could not be reached"
+
+
+class UpstreamBroken(UpstreamFailure):
+    """The connection broke before the answer was whole, or the answer is no completion."""
+
+    code = "upstream_broken"
+    reason = "gave an answer that cannot be read"

@@ -1,0 +1,106 @@
+"""What an installation can choose about the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from billing.gateway.rules.chat_request import QuoteBounds
+from billing.gateway.rules.routes import RouteTable
+from billing.kit.errors import SettingsError
+from billing.kit.settings import SettingsGroup
+
+
+class GatewaySettings(SettingsGroup):
+    """Where models are served, how long we wait for them, and how large things may be."""
+
+    routes_file: Path | None = Field(
+        alias="BILLING_MODEL_ROUTES_FILE",
+        default=None,
+        description="A TOML file that says which upstream serves which model; without it no model is served.",
+    )
+    connect_timeout_seconds: float = Field(
+        alias="BILLING_UPSTREAM_CONNECT_TIMEOUT_SECONDS",
+        default=5.0,
+        gt=0,
+        le=60,
+        description="How long a connection to a model provider may take.",
+    )
+    read_timeout_seconds: float = Field(
+        alias="BILLING_UPSTREAM_READ_TIMEOUT_SECONDS",
+        default=120.0,
+        gt=0,
+        le=600,
+        description="How long a model provider may be silent before the call counts as failed.",
+    )
+    total_timeout_seconds: float = Field(
+        alias="BILLING_UPSTREAM_TOTAL_TIMEOUT_SECONDS",
+        default=600.0,
+        gt=0,
+        le=800,
+        description="How long one call may take in all; less than a hold lives, so that a hold outlives its call.",
+    )
+    connections_max: int = Field(
+        alias="BILLING_UPSTREAM_CONNECTIONS_MAX",
+        default=500,
+        ge=1,
+        le=10_000,
+        description="How many calls to model providers one process keeps open at once.",
+    )
+    reply_bytes_max: int = Field(
+        alias="BILLING_UPSTREAM_REPLY_BYTES_MAX",
+        default=32 * 1024 * 1024,
+        ge=1024,
+        description="An answer with more bytes than this counts as broken.",
+    )
+    request_bytes_max: int = Field(
+        alias="BILLING_GATEWAY_REQUEST_BYTES_MAX",
+        default=16 * 1024 * 1024,
+        ge=1024,
+        description="A request with more bytes than this is refused.",
+    )
+    output_tokens_default: int = Field(
+        alias="BILLING_GATEWAY_OUTPUT_TOKENS_DEFAULT",
+        default=4096,
+        ge=1,
+        le=1_000_000,
+        description="How many output tokens a choice is quoted with, unless the request asks for fewer.",
+    )
+    image_tokens_max: int = Field(
+        alias="BILLING_GATEWAY_IMAGE_TOKENS_MAX",
+        default=50_000,
+        ge=0,
+        le=1_000_000,
+        description="How many tokens a picture in a request is quoted with: the most that any model counts for one.",
+    )
+    choices_max: int = Field(
+        alias="BILLING_GATEWAY_CHOICES_MAX",
+        default=16,
+        ge=1,
+        le=128,
+        description="The largest `n` that a request may ask for.",
+    )
+
+    @property
+    def bounds(self) -> QuoteBounds:
+        """What a quote assumes where the request leaves things open."""
+        return QuoteBounds(
+            output_tokens_default=self.output_tokens_default,
+            image_tokens_max=self.image_tokens_max,
+            choices_max=self.choices_max,
+        )
+
+    def read_routes(self) -> RouteTable:
+        """The routes of the file; no file, no routes.
+
+        Raises:
+            SettingsError: the file is not there or cannot be read, or it does not make sense.
+        """
+        if self.routes_file is None:
+            return RouteTable({})
+        try:
+            text = self.routes_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(("BILLING_MODEL_ROUTES_FILE cannot be read.",)) from error
+        return RouteTable.from_toml(text)

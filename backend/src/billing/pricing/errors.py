@@ -1,0 +1,54 @@
+"""What pricing refuses.
+
+BillingError
+├── PriceUnknown        no rate for this model in this currency: never free
+├── RateRefused         a rate that nobody can mean
+└── DiscountRefused     a discount outside 0 to 100 per cent
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from billing.kit.errors import BillingError
+from billing.kit.money import Currency
+
+
+class PriceUnknown(BillingError):
+    """The model has no rate in the wallet's currency at this moment; there is no conversion and nothing is free."""
+
+    code = "price_unknown"
+
+    def __init__(self, model: str, currency: Currency) -> None:
+        super().__init__(
+            f"The model {model} has no price in {currency}, so it cannot be called.",
+            facts={"model": model, "currency": currency},
+        )
+        self.model = model
+        self.currency = currency
+
+
+class RateRefused(BillingError):
+    """A rate contradicts itself: free at a price, or priced at nothing without being called free."""
+
+    code = "rate_refused"
+
+    def __init__(self, model: str, unit: str, reason: str) -> None:
+        super().__init__(
+            f"The rate of {model} for {unit} cannot be published: {reason}.", facts={"model": model, "unit": unit}
+        )
+        self.model = model
+        self.unit = unit
+
+
+class DiscountRefused(BillingError):
+    """More than 100 per cent would pay the customer, less than 0 would be a surcharge."""
+
+    code = "discount_refused"
+
+    def __init__(self, discount_percent: int | Decimal) -> None:
+        super().__init__(
+            f"A discount is from 0 to 100 per cent, not {discount_percent}.",
+            facts={"discount_percent": str(discount_percent)},
+        )
+        self.discount_percent = discount_percent

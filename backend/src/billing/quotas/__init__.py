@@ -1,0 +1,1 @@
+"""Free quotas: what a newcomer may use before paying, reserved before each call and counted after it."""

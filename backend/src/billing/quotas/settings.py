@@ -1,0 +1,26 @@
+"""The settings of the free quota that belong to the process; its terms stand in the database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field
+
+from billing.kit.settings import SettingsGroup
+
+
+class QuotaSettings(SettingsGroup):
+    """How long a reservation lives without its owner."""
+
+    reservation_ttl_seconds: int = Field(
+        alias="BILLING_FREE_RESERVATION_TTL_SECONDS",
+        default=900,
+        ge=1,
+        le=86_400,
+        description="A free reservation whose call has neither ended nor failed after this many seconds is given back.",
+    )
+
+    @property
+    def reservation_ttl(self) -> timedelta:
+        """How long a reservation lives without its owner."""
+        return timedelta(seconds=self.reservation_ttl_seconds)

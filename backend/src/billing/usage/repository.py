@@ -1,0 +1,88 @@
+"""The statements over the table of usage events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, select
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.customers.rules import AccountId, PersonId
+from billing.kit.money import Currency, Money
+from billing.kit.unit_of_work import UnitOfWork
+from billing.pricing.rules import Unit
+from billing.usage.models import UsageEventRow
+from billing.usage.rules import BillingSource, EstimateReason, UsageEvent
+from billing.wallets.rules import OperationId, WalletId
+
+
+async def insert_event(uow: UnitOfWork, event: UsageEvent) -> bool:
+    """Writes the event; False if its operation has one already."""
+    result = await uow.connection.execute(
+        insert(UsageEventRow)
+        .values(
+            operation_id=event.operation_id,
+            account_id=event.account_id,
+            wallet_id=event.wallet_id,
+            person_id=event.person_id,
+            api_key_id=event.api_key_id,
+            billing_source=event.billing_source.value,
+            model_asked=event.model_asked,
+            model_priced=event.model_priced,
+            model_used=event.model_used,
+            **{unit.value: event.quantities.get(unit, 0) for unit in Unit},
+            raw_cost_micros=event.raw_cost.micros,
+            charged_micros=event.charged.micros,
+            currency=event.charged.currency,
+            discount_percent=event.discount_percent,
+            rates=event.rates,
+            estimate_reason=event.estimate_reason.value if event.estimate_reason else None,
+            latency_ms=event.latency_ms,
+            correlation_id=event.correlation_id,
+            occurred_at=event.occurred_at,
+        )
+        .on_conflict_do_nothing(index_elements=[UsageEventRow.operation_id]),
+    )
+    return result.rowcount == 1
+
+
+async def event_of(uow: UnitOfWork, operation_id: OperationId) -> UsageEvent | None:
+    """The operation's event, or None."""
+    query = select(UsageEventRow).where(UsageEventRow.operation_id == operation_id)
+    row = (await uow.connection.execute(query)).one_or_none()
+    return None if row is None else _as_event(row)
+
+
+async def events_before(
+    uow: UnitOfWork, account_id: AccountId, position: str | None, limit: int
+) -> tuple[UsageEvent, ...]:
+    """The account's events with smaller operation ids than the position, newest first."""
+    query = select(UsageEventRow).where(UsageEventRow.account_id == account_id)
+    if position is not None:
+        query = query.where(UsageEventRow.operation_id < position)
+    rows = await uow.connection.execute(query.order_by(UsageEventRow.operation_id.desc()).limit(limit))
+    return tuple(map(_as_event, rows))
+
+
+def _as_event(row: Row[Any]) -> UsageEvent:
+    currency = Currency(row.currency)
+    return UsageEvent(
+        operation_id=OperationId(row.operation_id),
+        account_id=AccountId(row.account_id),
+        wallet_id=WalletId(row.wallet_id),
+        person_id=None if row.person_id is None else PersonId(row.person_id),
+        api_key_id=row.api_key_id,
+        billing_source=BillingSource(row.billing_source),
+        model_asked=row.model_asked,
+        model_priced=row.model_priced,
+        model_used=row.model_used,
+        quantities={unit: getattr(row, unit.value) for unit in Unit},
+        raw_cost=Money(row.raw_cost_micros, currency),
+        charged=Money(row.charged_micros, currency),
+        discount_percent=row.discount_percent,
+        rates=row.rates,
+        estimate_reason=None if row.estimate_reason is None else EstimateReason(row.estimate_reason),
+        latency_ms=row.latency_ms,
+        correlation_id=row.correlation_id,
+        occurred_at=row.occurred_at,
+    )

@@ -1,0 +1,220 @@
+"""The gateway over the real database and a simulated model provider, and what tests ask about a call afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+from backend.tests.builders.customers import Customer, Town
+from backend.tests.builders.wallets import RUB, Wallets, rub
+from billing.customers.rules import Principal, Role, Scope
+from billing.gateway.adapters.http_upstream import HttpUpstream
+from billing.gateway.catalog import ModelCatalog
+from billing.gateway.ports import ChatUpstream
+from billing.gateway.rules.routes import ModelRoute, RouteTable
+from billing.gateway.service import ChatAnswer, GatewayService
+from billing.gateway.settings import GatewaySettings
+from billing.kit.money import Money
+from billing.kit.unit_of_work import Begin
+from billing.ledger.invariants import Drift
+from billing.ledger.repository import StatementLine
+from billing.pricing.seed import DEMO_FREE, DEMO_LARGE, DEMO_SMALL, seed_demo_rates
+from billing.pricing.service import PricingService
+from billing.quotas.invariants import QuotaVerifier
+from billing.quotas.rules import NOTHING, FreeTerms, Tokens
+from billing.quotas.service import QuotaService
+from billing.usage.invariants import UsageVerifier
+from billing.usage.rules import UsageEvent
+from billing.usage.service import UsageService
+from billing.wallets.rules import WalletId
+from billing.wallets.service import Balance
+
+UPSTREAM_KEY = "sk-simulated-upstream"
+UNPRICED = "served-but-unpriced"
+ALIAS = "demo-small-latest"
+SETTINGS = GatewaySettings()
+NOT_FREE = FreeTerms(is_enabled=False, cycle_days=30, limits=NOTHING, eligible_models=frozenset())
+
+
+def chat(text: str = "What is double entry?", *, model: str = DEMO_SMALL, **more: Any) -> dict[str, Any]:
+    """A chat request as clients send it, with a limit so that its quote is a small number."""
+    return {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 100, **more}
+
+
+def free_terms(*, input_tokens: int = 10_000, output_tokens: int = 10_000, model: str = DEMO_FREE) -> FreeTerms:
+    """So much of one model is free for thirty days."""
+    return FreeTerms(True, 30, Tokens(input_tokens, output_tokens), frozenset({model}))
+
+
+def routes_to(base_url: str, *, key: str = UPSTREAM_KEY) -> RouteTable:
+    """The demonstration's models, served by one upstream, with an alias and a model that nobody has priced."""
+    upstream_models = {
+        DEMO_SMALL: "gpt-4o-mini",
+        ALIAS: "gpt-4o-mini",
+        DEMO_LARGE: "gpt-4o",
+        DEMO_FREE: "free-chat",
+        UNPRICED: "gpt-4o",
+    }
+    return RouteTable(
+        {
+            name: ModelRoute(DEMO_SMALL if name == ALIAS else name, f"{base_url}/v1", SecretStr(key), upstream_model)
+            for name, upstream_model in upstream_models.items()
+        },
+    )
+
+
+@dataclass(slots=True)
+class Provider:
+    """The simulated model provider, seen through its control API."""
+
+    url: str
+    client: httpx.AsyncClient
+
+    async def will(self, kind: str, **more: Any) -> None:
+        """Plans a fault for the next chat call."""
+        fault = {"kind": kind, "operation": "create_chat_completion", **more}
+        (await self.client.post("/control/faults", json=fault)).raise_for_status()
+
+    async def calls(self) -> list[dict[str, Any]]:
+        """The chat calls that reached it."""
+        answer = await self.client.get("/control/calls", params={"operation": "create_chat_completion"})
+        return list(answer.raise_for_status().json()["items"])
+
+    async def count(self) -> int:
+        """How many calls of any kind reached it."""
+        return int((await self.client.get("/control/calls")).raise_for_status().json()["count"])
+
+    async def start_over(self) -> None:
+        """Forgets calls and faults."""
+        (await self.client.post("/control/reset")).raise_for_status()
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """A customer with a wallet and a key, who calls models."""
+
+    customer: Customer
+    wallet_id: WalletId
+    key: str
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """What one payer's wallet and record of usage say."""
+
+    balance: Balance
+    statement: tuple[StatementLine, ...]
+    events: tuple[UsageEvent, ...]
+    drifts: tuple[Drift, ...] = field(default=())
+
+    @property
+    def charges(self) -> list[Money]:
+        """What was charged, newest first, as the customer sees it."""
+        return [-line.amount for line in self.statement if line.kind in {"charge", "late_charge"}]
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The gateway's service with everything around it."""
+
+    begin: Begin
+    wallets: Wallets
+    town: Town
+    pricing: PricingService
+    quotas: QuotaService
+    usage: UsageService
+    catalog: ModelCatalog
+    service: GatewayService
+
+    async def payer(self, paid: str | None = None, *, role: Role = Role.OWNER) -> Payer:
+        """Somebody new, with this much paid credit."""
+        customer = await self.town.customer()
+        async with self.begin() as uow:
+            wallet_id = await self.wallets.service.of_account(uow, customer.account.id, RUB)
+        if paid is not None:
+            await self.wallets.pay_in(wallet_id, paid)
+        if role is not Role.OWNER:
+            customer = await self.town.colleague(customer.account, role)
+            return Payer(customer, wallet_id, "", customer.principal)
+        new = await self.town.service.create_api_key(
+            customer.principal, "tests", scopes=frozenset(Scope), request_id="req_tests"
+        )
+        principal = await self.town.service.principal_of_api_key(new.secret)
+        return Payer(customer, wallet_id, new.secret, principal)
+
+    async def set_terms(self, terms: FreeTerms) -> None:
+        """Puts these free terms in force."""
+        async with self.begin() as uow:
+            await self.quotas.set_terms(uow, terms)
+
+    async def ask(self, payer: Payer, body: Mapping[str, Any], *, max_reply_cost: str | None = None) -> ChatAnswer:
+        """One call of the payer's key."""
+        limit = None if max_reply_cost is None else rub(max_reply_cost)
+        return await self.service.complete_chat(payer.principal, body, max_reply_cost=limit)
+
+    async def accounts(self, payer: Payer) -> Accounts:
+        """What is booked and recorded for the payer now, with what the checkers find wrong in it."""
+        async with self.begin() as uow:
+            return Accounts(
+                balance=await self.wallets.service.balance(uow, payer.wallet_id),
+                statement=await self.wallets.service.statement(uow, payer.wallet_id, limit=50),
+                events=await self.usage.recent(uow, payer.customer.account.id, 50),
+                drifts=(
+                    *await UsageVerifier().drifts(uow, payer.wallet_id),
+                    *await QuotaVerifier().drifts(uow),
+                ),
+            )
+
+
+def build_gate(
+    *,
+    begin: Begin,
+    wallets: Wallets,
+    town: Town,
+    routes: RouteTable,
+    upstream: ChatUpstream,
+) -> Gate:
+    """The real services over the real database."""
+    clock, ids = wallets.clock, wallets.ids
+    pricing = PricingService(ids)
+    catalog = ModelCatalog(pricing, clock, routes, RUB)
+    quotas = QuotaService(begin, clock, catalog, reservation_ttl=timedelta(seconds=900))
+    usage = UsageService(begin)
+    service = GatewayService(
+        begin=begin,
+        clock=clock,
+        ids=ids,
+        pricing=pricing,
+        quotas=quotas,
+        wallets=wallets.service,
+        usage=usage,
+        catalog=catalog,
+        routes=routes,
+        upstream=upstream,
+        bounds=SETTINGS.bounds,
+        currency=RUB,
+    )
+    return Gate(begin, wallets, town, pricing, quotas, usage, catalog, service)
+
+
+@asynccontextmanager
+async def open_gate(
+    *, begin: Begin, wallets: Wallets, town: Town, routes: RouteTable, settings: GatewaySettings = SETTINGS
+) -> AsyncIterator[Gate]:
+    """The gateway over real HTTP to the upstreams of the routes; prices are there, nothing is free yet."""
+    upstream = HttpUpstream(settings)
+    gate = build_gate(begin=begin, wallets=wallets, town=town, routes=routes, upstream=upstream)
+    async with begin() as uow:
+        await seed_demo_rates(uow, gate.pricing, wallets.clock.now())
+    await gate.set_terms(NOT_FREE)
+    try:
+        yield gate
+    finally:
+        await upstream.close()
