@@ -1,0 +1,1 @@
+"""One file per payment provider; only the wiring knows which one runs."""

@@ -1,0 +1,137 @@
+"""What payments refuse, and how a call to a provider can end badly.
+
+BillingError
+├── TopupAmountNotOffered      not a preset, outside the limits, or finer than the currency's smallest coin
+├── TopupCurrencyNotOffered    top-ups are sold in another currency
+├── PaymentsNotConfigured      this deployment has no payment provider
+├── PaymentNotFound            no such payment, or somebody else's
+├── PaymentUnderReview         the provider's object contradicts our record; nothing was credited
+└── ProviderFailure            a call to the provider did not end well
+    ├── ProviderRejected       the provider said no; nothing happened there
+    ├── ProviderRefusedUs      our credentials were refused; nothing happened there
+    ├── ProviderRateLimited    too many calls; nothing happened there
+    ├── ProviderUnavailable    it could not be reached, or could not work; nothing happened there
+    ├── ProviderAmbiguous      nobody knows whether it happened; ask again with the same key
+    ├── ProviderMalformed      it answered, and the answer makes no sense; what happened is as uncertain
+    └── ProviderObjectUnknown  it has no such object
+"""
+
+from __future__ import annotations
+
+from billing.kit.errors import BillingError
+from billing.kit.money import Currency, Money
+
+
+class TopupAmountNotOffered(BillingError):
+    """Nobody can top up by this amount."""
+
+    code = "amount_not_offered"
+
+    def __init__(
+        self, sentence: str, *, amount: Money, minimum: Money, maximum: Money, presets: tuple[Money, ...]
+    ) -> None:
+        super().__init__(
+            sentence,
+            facts={
+                "amount": amount.to_decimal(),
+                "currency": amount.currency,
+                "minimum": minimum.to_decimal(),
+                "maximum": maximum.to_decimal(),
+                "presets": [preset.to_decimal() for preset in presets],
+            },
+        )
+
+
+class TopupCurrencyNotOffered(BillingError):
+    """Top-ups are sold in one currency, and this is another."""
+
+    code = "currency_not_offered"
+
+    def __init__(self, asked: Currency, offered: Currency) -> None:
+        super().__init__(f"Top-ups are sold in {offered}, not in {asked}.", facts={"currency": offered})
+
+
+class PaymentsNotConfigured(BillingError):
+    """This deployment takes no payments."""
+
+    code = "payments_not_configured"
+
+    def __init__(self) -> None:
+        super().__init__("This deployment has no payment provider, so that nothing can be topped up.")
+
+
+class PaymentNotFound(BillingError):
+    """No such payment for whoever asks; whether somebody else has it stays unsaid."""
+
+    code = "payment_not_found"
+
+    def __init__(self, payment_id: str) -> None:
+        super().__init__("There is no such payment.", facts={"payment_id": payment_id[:64]})
+
+
+class PaymentUnderReview(BillingError):
+    """The provider's object differs from our record of the payment; a person has to look at it."""
+
+    code = "payment_under_review"
+
+    def __init__(self, payment_id: str, differences: tuple[str, ...]) -> None:
+        super().__init__(
+            "What the payment provider says does not match this payment, so that nothing was credited; "
+            "our staff have been told.",
+            facts={"payment_id": payment_id},
+        )
+        self.differences = differences
+
+
+class ProviderFailure(BillingError):
+    """A call to the provider did not end well; the sentence never holds the provider's words."""
+
+    code = "provider_failed"
+
+    def __init__(self, sentence: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(
+            sentence, facts={} if retry_after_seconds is None else {"retry_after_seconds": retry_after_seconds}
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ProviderRejected(ProviderFailure):
+    """The provider refused the request itself."""
+
+    code = "provider_rejected"
+
+
+class ProviderRefusedUs(ProviderFailure):
+    """The provider refused our credentials."""
+
+    code = "provider_refused_us"
+
+
+class ProviderRateLimited(ProviderFailure):
+    """The provider wants fewer calls."""
+
+    code = "provider_rate_limited"
+
+
+class ProviderUnavailable(ProviderFailure):
+    """The provider could not be reached or could not work."""
+
+    code = "provider_unavailable"
+
+
+class ProviderAmbiguous(ProviderFailure):
+    """The request was sent, and no usable answer came: it may have taken effect."""
+
+    code = "provider_ambiguous"
+
+
+class ProviderMalformed(ProviderFailure):
+    """The provider's answer is not what its documentation promises; a change that was asked for may have happened."""
+
+    code = "provider_malformed"
+
+
+class ProviderObjectUnknown(ProviderFailure):
+    """The provider has no object of this id, or does not show it to us."""
+
+    code = "provider_object_unknown"

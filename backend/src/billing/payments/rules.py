@@ -1,0 +1,202 @@
+"""The life of a payment, what may be topped up, and when a provider's payment is ours: decided purely."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+
+from billing.kit.money import Currency, Money
+from billing.payments.errors import ProviderMalformed, TopupAmountNotOffered, TopupCurrencyNotOffered
+
+PaymentId = NewType("PaymentId", str)
+ProviderPaymentId = NewType("ProviderPaymentId", str)
+
+TOPUP = "topup"
+
+INTENT_LASTS = timedelta(hours=24)
+"""The same account, amount and purpose within this time is the same intent, and gets the same payment."""
+
+KEY_IS_SAFE_FOR = timedelta(hours=23)
+"""YooKassa remembers an Idempotence-Key for 24 hours; later the same key would make a second payment."""
+
+_PROVIDER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
+
+
+class PaymentState(StrEnum):
+    """Where a payment stands with us; `succeeded` means paid and credited, in one transaction."""
+
+    CREATED = "created"
+    PENDING = "pending"
+    WAITING_FOR_CAPTURE = "waiting_for_capture"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+
+
+class ProviderStatus(StrEnum):
+    """Where a payment stands with the provider."""
+
+    PENDING = "pending"
+    WAITING_FOR_CAPTURE = "waiting_for_capture"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+
+
+class Cancellation(StrEnum):
+    """Why a payment ended without money, in our words."""
+
+    REJECTED = "rejected"
+    """The provider refused to begin it."""
+    EXPIRED = "expired"
+    """The customer did not pay in time."""
+    DECLINED = "declined"
+    """The bank or the provider refused the customer's money."""
+    WITHDRAWN = "withdrawn"
+    """We or the customer called it off."""
+
+
+class Actor(StrEnum):
+    """Who may move a payment."""
+
+    READ_BACK = "read_back"
+    """The provider's own object, fetched by us; never a notification's body, never the customer."""
+    CREATION = "creation"
+    """The provider's answer to our request to begin the payment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One allowed step, by its name."""
+
+    name: str
+    actors: frozenset[Actor]
+
+
+_EITHER = frozenset(Actor)
+_READ_BACK = frozenset({Actor.READ_BACK})
+
+MOVES: dict[tuple[PaymentState, PaymentState], Move] = {
+    (PaymentState.CREATED, PaymentState.PENDING): Move("the provider awaits the customer", _EITHER),
+    (PaymentState.CREATED, PaymentState.WAITING_FOR_CAPTURE): Move("the customer was quicker than our record", _EITHER),
+    (PaymentState.CREATED, PaymentState.SUCCEEDED): Move("paid before we recorded that it began", _EITHER),
+    (PaymentState.CREATED, PaymentState.CANCELED): Move("the provider refused to begin, or ended it unseen", _EITHER),
+    (PaymentState.PENDING, PaymentState.WAITING_FOR_CAPTURE): Move("the money is reserved", _EITHER),
+    (PaymentState.PENDING, PaymentState.SUCCEEDED): Move("the customer paid", _EITHER),
+    (PaymentState.PENDING, PaymentState.CANCELED): Move("declined, expired or called off", _EITHER),
+    (PaymentState.WAITING_FOR_CAPTURE, PaymentState.SUCCEEDED): Move("the reserved money was taken", _EITHER),
+    (PaymentState.WAITING_FOR_CAPTURE, PaymentState.CANCELED): Move("the reserved money was given back", _EITHER),
+    # Money that the provider took is the customer's, whatever we believed before; only its own record may say so.
+    (PaymentState.CANCELED, PaymentState.SUCCEEDED): Move("the provider took money after all", _READ_BACK),
+}
+"""Every step that a payment may take. Nothing leads away from `succeeded`."""
+
+FINAL_STATUSES = frozenset({ProviderStatus.SUCCEEDED, ProviderStatus.CANCELED})
+"""The provider has ended the payment."""
+
+LIVE_STATES = frozenset({PaymentState.CREATED, PaymentState.PENDING})
+"""A payment that the customer may still be able to pay."""
+
+
+def may_move(before: PaymentState, after: PaymentState, *, actor: Actor) -> bool:
+    """This actor may take a payment from the one state to the other."""
+    move = MOVES.get((before, after))
+    return move is not None and actor in move.actors
+
+
+def state_of(status: ProviderStatus) -> PaymentState:
+    """Our state for the provider's."""
+    return PaymentState(status.value)
+
+
+def parse_provider_payment_id(text: object) -> ProviderPaymentId:
+    """An id from outside that may enter a URL: letters, digits, `-` and `_`, at most 64.
+
+    Raises:
+        ProviderMalformed: it is anything else.
+    """
+    if not (isinstance(text, str) and _PROVIDER_ID.fullmatch(text)):
+        raise ProviderMalformed("A payment provider's object has an id that cannot be one.")
+    return ProviderPaymentId(text)
+
+
+def key_is_safe(created_at: datetime, *, now: datetime) -> bool:
+    """The provider still knows the key of a payment of this age, so that asking again cannot make a second one."""
+    return now - created_at < KEY_IS_SAFE_FOR
+
+
+@dataclass(frozen=True, slots=True)
+class Bond:
+    """What must agree between our record and the provider's object before money moves."""
+
+    provider_payment_id: str
+    shop_id: str
+    is_test: bool
+    amount: Money
+    payment_id: str | None
+    account_id: str | None
+    purpose: str | None
+
+
+def differences(ours: Bond, theirs: Bond) -> tuple[str, ...]:
+    """The names of what does not agree, in a fixed order; empty when the payment is ours in every respect."""
+    pairs = (
+        ("provider_payment_id", ours.provider_payment_id, theirs.provider_payment_id),
+        ("shop", ours.shop_id, theirs.shop_id),
+        ("test", ours.is_test, theirs.is_test),
+        ("currency", ours.amount.currency, theirs.amount.currency),
+        ("amount", ours.amount.micros, theirs.amount.micros),
+        ("payment", ours.payment_id, theirs.payment_id),
+        ("owner", ours.account_id, theirs.account_id),
+        ("purpose", ours.purpose, theirs.purpose),
+    )
+    return tuple(name for name, one, other in pairs if one != other)
+
+
+@dataclass(frozen=True, slots=True)
+class TopupOffer:
+    """What can be topped up: the one source for the API, the public configuration and the page."""
+
+    currency: Currency
+    presets: tuple[Money, ...]
+    is_custom_allowed: bool
+    minimum: Money
+    maximum: Money
+
+    def check(self, amount: Money) -> None:
+        """Accepts an amount that is on offer.
+
+        Raises:
+            TopupCurrencyNotOffered: it is of another currency.
+            TopupAmountNotOffered: not a preset and no custom amounts, outside the limits, or not payable in coins.
+        """
+        if amount.currency != self.currency:
+            raise TopupCurrencyNotOffered(amount.currency, self.currency)
+        if amount in self.presets:
+            return
+        if not self.is_custom_allowed:
+            raise self._refusal(amount, f"{amount} is not one of the amounts on offer.")
+        if not self.minimum <= amount <= self.maximum:
+            raise self._refusal(amount, f"{amount} is not between {self.minimum} and {self.maximum}.")
+        if not amount.is_whole_minor_units():
+            raise self._refusal(amount, f"{amount} is finer than the smallest coin of {self.currency}.")
+
+    def _refusal(self, amount: Money, sentence: str) -> TopupAmountNotOffered:
+        return TopupAmountNotOffered(
+            sentence, amount=amount, minimum=self.minimum, maximum=self.maximum, presets=self.presets
+        )
+
+
+def problems_of_offer(offer: TopupOffer) -> tuple[str, ...]:
+    """What makes an offer unusable, each as a sentence for the operator; empty when it can be sold."""
+    payable: Collection[Money] = (*offer.presets, offer.minimum, offer.maximum)
+    problems = []
+    if not offer.presets and not offer.is_custom_allowed:
+        problems.append("BILLING_TOPUP_PRESETS is empty and custom amounts are off: nothing can be topped up.")
+    if any(amount.micros <= 0 or not amount.is_whole_minor_units() for amount in payable):
+        problems.append(f"Top-up amounts must be positive and payable in coins of {offer.currency}.")
+    if offer.minimum > offer.maximum:
+        problems.append("BILLING_TOPUP_MIN is greater than BILLING_TOPUP_MAX.")
+    return tuple(problems)

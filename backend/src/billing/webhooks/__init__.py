@@ -1,0 +1,1 @@
+"""Messages that cross our border: checked, stored once, handed over to whoever they concern."""
