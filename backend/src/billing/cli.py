@@ -156,6 +156,7 @@ def _database() -> Iterator[tuple[Settings, URL]]:
 def _with_services(run: Callable[[Services], Awaitable[T]]) -> T:
     async def build_and_run(settings: Settings, url: URL) -> T:
         async with services(settings, url) as built:
+            await built.readiness.require_database()
             return await run(built)
 
     with _database() as (settings, url):

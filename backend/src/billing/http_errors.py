@@ -75,6 +75,7 @@ STATUS_OF: Mapping[str, int] = {
     "internal_error": 500,
     "invalid_settings": 500,
     "billing_unavailable": 503,
+    "database_not_ready": 503,
     "payments_not_configured": 503,
     "provider_rate_limited": 503,
     "provider_unavailable": 503,

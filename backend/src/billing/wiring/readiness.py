@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from billing import migrations
+from billing.kit.errors import BillingError
 from billing.webhooks.trust import TrustPolicy
 
 _REVISION = text("SELECT version_num FROM alembic_version")
@@ -25,12 +26,28 @@ class Check:
     is_required: bool = True
 
 
+class DatabaseNotReady(BillingError):
+    """The process cannot begin its work: the database is not there, or not at this version's schema."""
+
+    code = "database_not_ready"
+
+
 class Readiness:
     """Looks at the database, its schema, the workers and the doors."""
 
     def __init__(self, engine: AsyncEngine, trust_policy: TrustPolicy) -> None:
         self._engine = engine
         self._trust_policy = trust_policy
+
+    async def require_database(self) -> None:
+        """Called once before a process begins its work.
+
+        Raises:
+            DatabaseNotReady: a required check of the database fails; the sentence says what to do.
+        """
+        for check in await self.checks():
+            if check.name in {"database", "migrations"} and not check.is_right:
+                raise DatabaseNotReady(f"{check.sentence} Is DATABASE_URL right? Then run: billing migrate")
 
     async def checks(self) -> tuple[Check, ...]:
         """Every check with its sentence; a database that cannot be reached is one of them, never an exception."""
