@@ -28,7 +28,7 @@ from confidence.model.events import (
 )
 from confidence.model.plan import GateSpec, Plan, Priority, Provenance, PytestSelection, SuiteSpec
 
-START = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
+START = datetime(2026, 1, 15, 8, 30, tzinfo=UTC)
 
 
 @dataclass
@@ -202,7 +202,7 @@ def a_suite(name: str = "rules", **members: Any) -> SuiteSpec:
 
 
 def a_plan(
-    *suites: SuiteSpec, gates: Sequence[GateSpec] = (), run_id: str = "20261121T083000Z-pr-fast-ab12cd", **members: Any
+    *suites: SuiteSpec, gates: Sequence[GateSpec] = (), run_id: str = "20260115T083000Z-pr-fast-ab12cd", **members: Any
 ) -> Plan:
     """A frozen plan."""
     plan = Plan(

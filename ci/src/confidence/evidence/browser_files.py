@@ -17,7 +17,7 @@ _FOLDERS = ("traces", "screenshots")
 
 
 def index_browser_files(
-    run_dir: Path, suites: Sequence[SuiteEvidence]
+    run_dir: Path, suites: Sequence[SuiteEvidence], where: str
 ) -> tuple[tuple[BrowserFile, ...], tuple[EvidenceProblem, ...]]:
     """Every file under ``traces/`` and ``screenshots/``. A trace that cannot be read safely is a problem, by its name.
 
@@ -37,7 +37,7 @@ def index_browser_files(
             continue
         if path.suffix == ".zip":
             digests[relative] = {"sha256": sha256_of(path), "redactions": redactions}
-        entries.append(_entry(run_dir, relative, owners.get(relative), redactions))
+        entries.append(_entry(where, relative, owners.get(relative), redactions))
     problems.extend(_absent(run_dir, suites))
     if entries:
         write_document(run_dir / INDEX, {"files": to_json(entries), "redacted": digests})
@@ -63,10 +63,10 @@ def _redacted(path: Path, relative: str, known: dict[str, dict[str, Any]]) -> in
     return redact_trace(path)
 
 
-def _entry(run_dir: Path, relative: str, owner: tuple[str, AttachedFile] | None, redactions: int) -> BrowserFile:
+def _entry(where: str, relative: str, owner: tuple[str, AttachedFile] | None, redactions: int) -> BrowserFile:
     suite, attached = owner or ("", None)
     kind = attached.kind if attached else kind_of(relative)
-    place = shlex.quote(f"{run_dir.name}/{relative}")
+    place = shlex.quote(f"{where}/{relative}")
     opens = f"playwright show-trace {place}" if relative.endswith(".zip") else f"xdg-open {place}"
     return BrowserFile(
         path=relative,

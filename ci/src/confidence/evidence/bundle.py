@@ -50,6 +50,7 @@ def assemble(run_dir: Path, root: Path | None = None) -> Evidence:
             *manifest.problems,
         ),
         baseline=_read_baseline(run_dir),
+        where=_as_typed(run_dir, root),
         sources=merged.sources,
     )
     return _with_files(evidence, manifest, root)
@@ -59,7 +60,7 @@ def _with_files(evidence: Evidence, manifest: ManifestCheck, root: Path) -> Evid
     """Add coverage, browser files, JUnit and, when all of these are written, the artifact index."""
     run_dir, plan, suites = evidence.run_dir, evidence.plan, evidence.suites
     coverage = read_coverage(run_dir, plan, suites, root)
-    browser_files, browser_problems = index_browser_files(run_dir, suites)
+    browser_files, browser_problems = index_browser_files(run_dir, suites, evidence.where)
     write_junit(run_dir, plan.run_id, suites)
     required = required_globs(plan, suites, coverage, merged=bool(evidence.sources))
     return dataclasses.replace(
@@ -70,6 +71,12 @@ def _with_files(evidence: Evidence, manifest: ManifestCheck, root: Path) -> Evid
         problems=(*evidence.problems, *browser_problems),
         artifacts=index_artifacts(run_dir, required, manifest.missing),
     )
+
+
+def _as_typed(run_dir: Path, root: Path) -> str:
+    """The path from the repository; of a bundle that lies elsewhere only its name: its path is private."""
+    inside = run_dir.absolute().is_relative_to(root.absolute())
+    return run_dir.absolute().relative_to(root.absolute()).as_posix() if inside else run_dir.name
 
 
 def _read_plan(run_dir: Path) -> tuple[Plan, list[EvidenceProblem]]:

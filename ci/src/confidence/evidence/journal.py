@@ -52,7 +52,7 @@ def read_journal(path: Path, source: str, identity: Identity) -> Journal:
     events, problem = _parse(lines, source)
     stranger = _stranger(events, suite, source, identity)
     if stranger is not None:
-        return Journal(suite, source, (), (stranger,), is_cut_off)
+        return Journal(suite, source, (), (problem if problem and not events else stranger,), is_cut_off)
     problems = tuple(found for found in (problem, _gap(events, source)) if found)
     return Journal(suite, source, events, problems, is_cut_off)
 

@@ -57,6 +57,5 @@ def _judge(evidence: Evidence, spec: GateSpec) -> Verdict:
             why=f"The plan asks for gate {spec.name}, which nobody here can judge.",
             expected="a known gate",
             actual="unknown",
-            next_command="confidence explain gates",
         )
     return gate.judge(evidence, spec)

@@ -34,7 +34,7 @@ class CoveragePerFile:
                 why=f"{named(short)}.",
                 expected=expected,
                 actual=f"{len(short)} shortfalls in {len(floors)} files",
-                next_command=f"xdg-open {evidence.run_dir.name}/coverage/html/index.html",
+                next_command=f"xdg-open {evidence.where}/coverage/html/index.html",
                 weakened=weakened,
             )
         return Verdict(

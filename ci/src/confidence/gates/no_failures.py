@@ -53,7 +53,12 @@ def _failures(suite: SuiteEvidence) -> list[str]:
     found.extend(f"{failure.id} (not collected)" for failure in suite.collect_failures)
     for ending in suite.endings:
         # A suite that executed nothing did not fail, it proved nothing: that is for all-suites-ran to say.
-        if ending.ending is Ending.FINISHED and ending.exit_code != 0 and suite.executed and not suite.red_cases:
+        if (
+            ending.ending is Ending.FINISHED
+            and ending.exit_code != 0
+            and suite.executed
+            and not (found or suite.red_cases)
+        ):
             how = f"exit code {ending.exit_code}" if ending.signal is None else f"signal {ending.signal}"
             found.append(f"{suite.name} ended with {how} although no test failed")
     return found

@@ -22,7 +22,7 @@ class NothingVanished:
                 why="The bundle holds no baseline to compare with.",
                 expected=expected,
                 actual="no baseline",
-                next_command="confidence baseline",
+                next_command=f"confidence run --tier {evidence.plan.tier}",
             )
         known = {case.id for suite in evidence.suites for case in suite.cases}
         known.update(case_id for suite in evidence.suites for case_id in suite.deselected)
@@ -35,7 +35,7 @@ class NothingVanished:
                 why=f"Gone from the baseline: {named(vanished)}.",
                 expected=expected,
                 actual=f"{len(wanted) - len(vanished)} of {len(wanted)}",
-                next_command="confidence baseline",
+                next_command="git log -5 --summary --diff-filter=DR",
             )
         return Verdict(
             name=self.name,

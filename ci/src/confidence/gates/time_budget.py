@@ -34,7 +34,7 @@ class TimeBudget:
                 why=f"The run took {seconds - budget:.1f} s more than its budget{where}.",
                 expected=f"at most {budget:g} s",
                 actual=actual,
-                next_command=f"confidence report {evidence.run_dir.name}",
+                next_command=f"confidence report {evidence.where}",
             )
         return Verdict(
             name=self.name,

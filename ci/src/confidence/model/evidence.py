@@ -205,6 +205,8 @@ class Evidence:
     browser_files: tuple[BrowserFile, ...] = ()
     baseline: frozenset[str] | None = None
     """Node ids that must exist; nothing where no baseline was frozen with the plan."""
+    where: str = ""
+    """The run directory as a command that is typed in the repository names it."""
     sources: tuple[str, ...] = ()
     """The bundles that were merged into this one."""
 
