@@ -1,0 +1,181 @@
+"""Everything that takes money in: real services, real database, the simulated provider over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import text
+
+from backend.tests.builders.customers import Customer, Town, customers_service
+from backend.tests.builders.wallets import RUB, rub
+from backend.tests.builders.yookassa import SimulatedYookassa
+from backend.tests.fakes.clock import StoppedClock
+from billing.customers.audit import AuditTrail
+from billing.customers.service import CustomersService
+from billing.kit.ids import Ids
+from billing.kit.jobs import JobQueue
+from billing.kit.money import Money
+from billing.kit.public_address import parse_public_address
+from billing.kit.unit_of_work import Begin
+from billing.ledger.invariants import LedgerVerifier
+from billing.ledger.service import LedgerService
+from billing.payments.adapters.yookassa import YookassaProvider
+from billing.payments.notifications import PaymentNotifications
+from billing.payments.ports import PaymentProvider
+from billing.payments.provider_states import ProviderStates
+from billing.payments.rules import TopupOffer
+from billing.payments.service import ReturnRules, Topup, TopupService
+from billing.wallets.invariants import WalletVerifier
+from billing.wallets.service import WalletService
+from billing.wallets.settings import WalletSettings
+from billing.webhooks.rules import MessageStatus, digest_of_body
+from billing.webhooks.service import InboxService
+
+PUBLIC = parse_public_address("https://shop.example/chat")
+ALLOWED_ORIGIN = "https://app.example"
+OFFER = TopupOffer(
+    currency=RUB,
+    presets=(rub("500"), rub("1000")),
+    is_custom_allowed=True,
+    minimum=rub("100"),
+    maximum=rub("10000"),
+)
+
+
+@dataclass(frozen=True)
+class Till:
+    """Where money comes in, with the customers who bring it."""
+
+    topups: TopupService
+    states: ProviderStates
+    notifications: PaymentNotifications
+    inbox: InboxService
+    wallets: WalletService
+    provider: YookassaProvider
+    yookassa: SimulatedYookassa
+    town: Town
+    customers: CustomersService
+    begin: Begin
+    clock: StoppedClock
+    ids: Ids
+    job_queue: JobQueue
+
+    async def started(self, customer: Customer, amount: str = "500", **request: Any) -> Topup:
+        """A top-up of this customer that has begun; each call is an intent with a new key."""
+        key = request.pop("idempotency_key", None) or self.ids.new("key")
+        return await self.topups.start(customer.principal, amount=rub(amount), idempotency_key=key, **request)
+
+    async def available(self, customer: Customer) -> Money:
+        """What the customer can spend."""
+        async with self.begin() as uow:
+            wallet_id = await self.wallets.of_account(uow, customer.account.id, RUB)
+            return (await self.wallets.balance(uow, wallet_id)).available
+
+    async def row(self, payment_id: str) -> dict[str, Any]:
+        """The payment's row."""
+        async with self.begin() as uow:
+            found = await uow.connection.execute(text("SELECT * FROM payments WHERE id = :id"), {"id": payment_id})
+            return dict(found.mappings().one())
+
+    async def rows_of(self, customer: Customer) -> list[dict[str, Any]]:
+        """The customer's payments, oldest first."""
+        async with self.begin() as uow:
+            found = await uow.connection.execute(
+                text("SELECT * FROM payments WHERE account_id = :id ORDER BY created_at, id"),
+                {"id": customer.account.id},
+            )
+            return [dict(row) for row in found.mappings()]
+
+    async def notified(self, body: bytes) -> dict[str, Any]:
+        """The message, after this notification has been received and handed over."""
+        await self.inbox.receive("yookassa", body)
+        message_id = (await self.message_of(body))["id"]
+        await self.inbox.hand_over(message_id)
+        return await self.message(message_id)
+
+    async def message_of(self, body: bytes) -> dict[str, Any]:
+        """The stored message of this notification."""
+        async with self.begin() as uow:
+            found = await uow.connection.execute(
+                text("SELECT * FROM inbox_messages WHERE digest = :digest"), {"digest": digest_of_body(body.decode())}
+            )
+            return dict(found.mappings().one())
+
+    async def message(self, message_id: str) -> dict[str, Any]:
+        """A stored message."""
+        async with self.begin() as uow:
+            found = await uow.connection.execute(
+                text("SELECT * FROM inbox_messages WHERE id = :id"), {"id": message_id}
+            )
+            return dict(found.mappings().one())
+
+    async def status_of(self, message_id: str) -> MessageStatus:
+        """Where a stored message stands."""
+        return MessageStatus((await self.message(message_id))["status"])
+
+    def with_provider(self, provider: PaymentProvider | None) -> Till:
+        """The same till with another provider behind the top-ups."""
+        return replace(self, topups=_topup_service(self.begin, self.clock, self.ids, self.states, provider))
+
+    def with_notifications_of(self, provider: PaymentProvider) -> Till:
+        """The same till with another provider behind the inbox."""
+        notifications = PaymentNotifications(begin=self.begin, provider=provider, states=self.states)
+        return replace(self, inbox=_inbox(self.begin, self.clock, self.ids, self.job_queue, notifications))
+
+
+def _topup_service(
+    begin: Begin, clock: StoppedClock, ids: Ids, states: ProviderStates, provider: PaymentProvider | None
+) -> TopupService:
+    return TopupService(
+        begin=begin,
+        clock=clock,
+        ids=ids,
+        audit=AuditTrail(clock, ids),
+        states=states,
+        provider=provider,
+        offer=OFFER,
+        returns=ReturnRules(PUBLIC, frozenset({ALLOWED_ORIGIN})),
+    )
+
+
+def _inbox(
+    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, notifications: PaymentNotifications
+) -> InboxService:
+    return InboxService(begin=begin, clock=clock, ids=ids, job_queue=job_queue, handlers={"yookassa": notifications})
+
+
+@asynccontextmanager
+async def open_till(
+    simulator: SimulatedYookassa, begin: Begin, snapshot: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+) -> AsyncIterator[Till]:
+    """A till at the simulator; when it closes, the books of the whole database must be right."""
+    yookassa = await simulator.fresh()
+    provider = yookassa.provider()
+    wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=WalletSettings())
+    states = ProviderStates(wallets=wallets, clock=clock, topup_ttl_days=365)
+    notifications = PaymentNotifications(begin=begin, provider=provider, states=states)
+    customers = customers_service(begin, clock, ids)
+    try:
+        yield Till(
+            topups=_topup_service(begin, clock, ids, states, provider),
+            states=states,
+            notifications=notifications,
+            inbox=_inbox(begin, clock, ids, job_queue, notifications),
+            wallets=wallets,
+            provider=provider,
+            yookassa=yookassa,
+            town=Town(customers, begin),
+            customers=customers,
+            begin=begin,
+            clock=clock,
+            ids=ids,
+            job_queue=job_queue,
+        )
+    finally:
+        await provider.aclose()
+    async with snapshot() as view:
+        drifts = (*await LedgerVerifier().drifts(view), *await WalletVerifier(clock).drifts(view))
+    assert drifts == ()
