@@ -1,0 +1,33 @@
+"""The one door of the benchmarks: `python -m backend.benchmarks NAME`, or `--list`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from backend.benchmarks.hold_settle import hold_settle
+from backend.benchmarks.measurement import Measurement
+
+BENCHMARKS: dict[str, Callable[[], Measurement]] = {"hold-settle": hold_settle}
+
+_BELOW_FLOOR = 1
+_USAGE = 2
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one benchmark; 0 when it is not below its floor, 1 when it is, 2 when nobody knows its name."""
+    if arguments == ["--list"]:
+        for name, listed in BENCHMARKS.items():
+            print(f"{name}: {(listed.__doc__ or '').splitlines()[0]}")
+        return 0
+    benchmark = BENCHMARKS.get(arguments[0]) if len(arguments) == 1 else None
+    if benchmark is None:
+        print(f"Which benchmark? One of: {', '.join(BENCHMARKS)}; or --list.", file=sys.stderr)
+        return _USAGE
+    measurement = benchmark()
+    print(measurement.as_json())
+    return 0 if measurement.ok else _BELOW_FLOOR
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
