@@ -22,22 +22,12 @@ from billing.customers.models import ApiKeyRow, AuditEntryRow
 from billing.customers.rules import AccountKind, OperatorRole, Role, Scope
 from billing.customers.service import CustomersService
 from billing.customers.settings import CustomersSettings
+from billing.http_errors import body_of, headers_of, status_of
 from billing.kit.errors import BillingError
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin
 
 LIFETIME = CustomersSettings().session_lifetime
-STATUSES = {
-    "invalid_request": 400,
-    "not_signed_in": 401,
-    "credentials_wrong": 401,
-    "api_key_invalid": 401,
-    "csrf_failed": 403,
-    "forbidden": 403,
-    "api_key_not_found": 404,
-    "api_key_limit_reached": 409,
-    "too_many_attempts": 429,
-}
 
 
 @pytest.fixture
@@ -76,8 +66,7 @@ def application(customers: CustomersService, public_base: str) -> FastAPI:
     @app.exception_handler(BillingError)
     async def refuse(_request: Request, refusal: Exception) -> JSONResponse:
         assert isinstance(refusal, BillingError)
-        error = {"code": refusal.code, "message": refusal.sentence, **refusal.facts}
-        return JSONResponse({"error": error}, STATUSES[refusal.code])
+        return JSONResponse(body_of(refusal), status_of(refusal), headers_of(refusal))
 
     return app
 
@@ -152,7 +141,7 @@ class TestSigningIn:
         answer = await sign_in(client, email)
 
         assert code_of(answer) == (429, "too_many_attempts")
-        assert answer.json()["error"]["retry_after_seconds"] == 900
+        assert answer.headers["retry-after"] == "900"
 
     async def test_a_forwarded_header_buys_no_more_guesses(self, begin: Begin, clock: StoppedClock, ids: Ids) -> None:
         two = CustomersSettings.model_validate({"BILLING_SIGN_IN_ATTEMPTS_PER_ADDRESS": 2})
@@ -167,14 +156,17 @@ class TestSigningIn:
 
         assert codes == ["credentials_wrong", "credentials_wrong", "too_many_attempts"]
 
-    async def test_another_sites_form_cannot_sign_its_victim_in(self, town: Town, client: httpx.AsyncClient) -> None:
+    @pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}])
+    async def test_another_site_cannot_sign_its_victim_in(
+        self, town: Town, client: httpx.AsyncClient, headers: dict[str, str]
+    ) -> None:
         eve = await town.customer()
 
-        # A form can send text/plain that happens to be JSON; only a script of ours can say that it is JSON.
+        # Another site can send JSON as text or as nothing in particular; only our scripts can say that it is JSON.
         answer = await client.post(
             "/api/v1/session",
             content=f'{{"email": "{eve.email}", "password": "{PASSWORD}"}}',
-            headers={"Content-Type": "text/plain"},
+            headers=headers,
         )
 
         assert answer.status_code == 422

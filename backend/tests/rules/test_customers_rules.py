@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -168,6 +169,9 @@ class TestScopesAndExpiry:
 
 
 class TestSecrets:
+    def test_what_is_stored_of_a_secret_is_its_sha256(self) -> None:
+        assert rules.digest_of_secret("secret") == hashlib.sha256(b"secret").digest()
+
     @pytest.mark.parametrize("text", ["", "bk_", "bk_" + "a" * 53, "sk_" + "a" * 54, "bk_" + "a" * 53 + "é"])
     def test_what_cannot_be_a_key_is_seen_without_the_database(self, text: str) -> None:
         assert not rules.is_api_key(text)
