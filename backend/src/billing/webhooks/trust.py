@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from billing.kit.errors import SettingsError
@@ -36,8 +36,8 @@ class Knock:
     are the values of all `X-Forwarded-For` headers, in order.
     """
 
-    header_token: bytes | None
-    query_token: bytes | None
+    header_token: bytes | None = field(repr=False)
+    query_token: bytes | None = field(repr=False)
     peer: str | None
     forwarded_for: tuple[str, ...]
 
@@ -47,7 +47,7 @@ class TrustPolicy:
     """The checks of one provider's door; those that are on must all pass."""
 
     is_token_checked: bool
-    token: bytes
+    token: bytes = field(repr=False)
     is_source_checked: bool
     networks: tuple[Network, ...]
     trusted_hops: int
