@@ -57,7 +57,7 @@ async def claim(
     """
     if not (1 <= len(key) <= _KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
         raise InvalidInput("Idempotency-Key", "An Idempotency-Key has 1 to 200 printable ASCII characters.")
-    claimed = await uow.connection.execute(
+    claimed = await uow.connection.scalar(
         insert(IdempotencyKeyRow)
         .values(
             owner_id=owner_id,
@@ -67,9 +67,10 @@ async def claim(
             result_id=result_id,
             created_at=at,
         )
-        .on_conflict_do_nothing(),
+        .on_conflict_do_nothing()
+        .returning(IdempotencyKeyRow.result_id),
     )
-    if claimed.rowcount == 1:
+    if claimed is not None:
         return result_id
     earlier = (
         await uow.connection.execute(

@@ -18,7 +18,7 @@ from billing.wallets.rules import OperationId, WalletId
 
 async def insert_event(uow: UnitOfWork, event: UsageEvent) -> bool:
     """Writes the event; False if its operation has one already."""
-    result = await uow.connection.execute(
+    inserted = await uow.connection.scalar(
         insert(UsageEventRow)
         .values(
             operation_id=event.operation_id,
@@ -41,9 +41,10 @@ async def insert_event(uow: UnitOfWork, event: UsageEvent) -> bool:
             correlation_id=event.correlation_id,
             occurred_at=event.occurred_at,
         )
-        .on_conflict_do_nothing(index_elements=[UsageEventRow.operation_id]),
+        .on_conflict_do_nothing(index_elements=[UsageEventRow.operation_id])
+        .returning(UsageEventRow.operation_id),
     )
-    return result.rowcount == 1
+    return inserted is not None
 
 
 async def event_of(uow: UnitOfWork, operation_id: OperationId) -> UsageEvent | None:
