@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer, Town
 from backend.tests.builders.wallets import RUB, Wallets, rub
@@ -17,17 +19,17 @@ from billing.customers.rules import Principal, Role, Scope
 from billing.gateway.adapters.http_upstream import HttpUpstream
 from billing.gateway.catalog import ModelCatalog
 from billing.gateway.ports import ChatUpstream
+from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.routes import ModelRoute, RouteTable
 from billing.gateway.service import ChatAnswer, GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.kit.money import Money
-from billing.kit.unit_of_work import Begin
+from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.ledger.invariants import Drift
-from billing.ledger.repository import StatementLine
 from billing.pricing.seed import DEMO_FREE, DEMO_LARGE, DEMO_SMALL, seed_demo_rates
 from billing.pricing.service import PricingService
 from billing.quotas.invariants import QuotaVerifier
-from billing.quotas.rules import NOTHING, FreeTerms, Tokens
+from billing.quotas.rules import NOTHING, FreeStanding, FreeTerms, Tokens
 from billing.quotas.service import QuotaService
 from billing.usage.invariants import UsageVerifier
 from billing.usage.rules import UsageEvent
@@ -42,9 +44,9 @@ SETTINGS = GatewaySettings()
 NOT_FREE = FreeTerms(is_enabled=False, cycle_days=30, limits=NOTHING, eligible_models=frozenset())
 
 
-def chat(text: str = "What is double entry?", *, model: str = DEMO_SMALL, **more: Any) -> dict[str, Any]:
+def chat(question: str = "What is double entry?", *, model: str = DEMO_SMALL, **more: Any) -> dict[str, Any]:
     """A chat request as clients send it, with a limit so that its quote is a small number."""
-    return {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 100, **more}
+    return {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 100, **more}
 
 
 def free_terms(*, input_tokens: int = 10_000, output_tokens: int = 10_000, model: str = DEMO_FREE) -> FreeTerms:
@@ -107,17 +109,30 @@ class Payer:
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """What one payer's wallet and record of usage say."""
+    """What one payer's wallet and record of usage say.
+
+    `entries` sums the wallet's entries, in micros, by kind of transfer and account; a sum of nothing is left out.
+    `charges` are newest first.
+    """
 
     balance: Balance
-    statement: tuple[StatementLine, ...]
+    entries: Mapping[tuple[str, str], int]
+    charges: list[Money]
     events: tuple[UsageEvent, ...]
-    drifts: tuple[Drift, ...] = field(default=())
+    free: FreeStanding
+    drifts: tuple[Drift, ...]
 
-    @property
-    def charges(self) -> list[Money]:
-        """What was charged, newest first, as the customer sees it."""
-        return [-line.amount for line in self.statement if line.kind in {"charge", "late_charge"}]
+
+@dataclass(frozen=True, slots=True)
+class _Meanwhile:
+    """Lets something happen before it forwards."""
+
+    inner: ChatUpstream
+    happens: Callable[[], Awaitable[None]]
+
+    async def complete_chat(self, route: ModelRoute, request: bytes) -> UpstreamReply:
+        await self.happens()
+        return await self.inner.complete_chat(route, request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,18 @@ class Gate:
     usage: UsageService
     catalog: ModelCatalog
     service: GatewayService
+    routes: RouteTable
+    upstream: ChatUpstream
+
+    def while_waiting(self, happens: Callable[[], Awaitable[None]]) -> Gate:
+        """The same gateway, in whose calls something happens after they are paid for and before they are forwarded."""
+        return build_gate(
+            begin=self.begin,
+            wallets=self.wallets,
+            town=self.town,
+            routes=self.routes,
+            upstream=_Meanwhile(self.upstream, happens),
+        )
 
     async def payer(self, paid: str | None = None, *, role: Role = Role.OWNER) -> Payer:
         """Somebody new, with this much paid credit."""
@@ -162,15 +189,33 @@ class Gate:
     async def accounts(self, payer: Payer) -> Accounts:
         """What is booked and recorded for the payer now, with what the checkers find wrong in it."""
         async with self.begin() as uow:
+            lines = await self.wallets.service.statement(uow, payer.wallet_id, limit=50)
             return Accounts(
                 balance=await self.wallets.service.balance(uow, payer.wallet_id),
-                statement=await self.wallets.service.statement(uow, payer.wallet_id, limit=50),
+                entries=await _entries(uow, payer.wallet_id),
+                charges=[-line.amount for line in lines if line.kind in {"charge", "late_charge"}],
                 events=await self.usage.recent(uow, payer.customer.account.id, 50),
+                free=await self.quotas.standing(uow, payer.customer.account.id),
                 drifts=(
                     *await UsageVerifier().drifts(uow, payer.wallet_id),
                     *await QuotaVerifier().drifts(uow),
                 ),
             )
+
+
+async def _entries(uow: UnitOfWork, wallet_id: WalletId) -> dict[tuple[str, str], int]:
+    rows = await uow.connection.execute(
+        text(
+            "SELECT transfer.kind, entry.account, entry.amount_micros FROM ledger_entries AS entry"
+            " JOIN ledger_transfers AS transfer ON transfer.id = entry.transfer_id"
+            " WHERE entry.wallet_id = :wallet_id",
+        ),
+        {"wallet_id": wallet_id},
+    )
+    sums: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        sums[row.kind, row.account.removeprefix("wallet.")] += row.amount_micros
+    return {key: micros for key, micros in sums.items() if micros != 0}
 
 
 def build_gate(
@@ -201,7 +246,7 @@ def build_gate(
         bounds=SETTINGS.bounds,
         currency=RUB,
     )
-    return Gate(begin, wallets, town, pricing, quotas, usage, catalog, service)
+    return Gate(begin, wallets, town, pricing, quotas, usage, catalog, service, routes, upstream)
 
 
 @asynccontextmanager

@@ -103,14 +103,13 @@ def _input_tokens_bound(fields: Mapping[str, Any], messages: list[dict[str, Any]
     Pictures are the exception: their bytes say little about their tokens, so each counts as the most that one can be.
     """
     images = 0
-    slim: list[dict[str, Any]] = []
-    for message in messages:
+    slim = list(messages)
+    for place, message in enumerate(messages):
         content = message.get("content")
         if isinstance(content, list):
-            pictures = [part for part in content if _is_image(part)]
-            images += len(pictures)
-            content = [_without_picture(part) if _is_image(part) else part for part in content]
-        slim.append({**message, "content": content})
+            images += sum(map(_is_image, content))
+            parts = [_without_picture(part) if _is_image(part) else part for part in content]
+            slim[place] = {**message, "content": parts}
     byte_count = len(_json_text({**fields, "messages": slim}).encode(errors="surrogatepass"))
     overhead = _TOKENS_PER_REQUEST + _TOKENS_PER_MESSAGE * len(messages)
     return byte_count + overhead + images * bounds.image_tokens_max
