@@ -111,6 +111,8 @@ class Narrator:
         with self._turn:
             sentence = "as it must be" if result.holds else f"WRONG: {result.why}"
             self._say(f"{result.case.name}: {result.seconds:.1f} s, {result.case.story}: {sentence}")
+            if not result.holds:
+                self._say(result.output)
             if self._writer is not None:
                 outcome = TestOutcome.PASSED if result.holds else TestOutcome.FAILED
                 output = "" if result.holds else result.output
