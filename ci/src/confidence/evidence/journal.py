@@ -1,14 +1,16 @@
 """Reads the append-only event files of a run, line by line, and refuses those that belong to another run."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from confidence.model.events import Event, SessionStarted, event_from_line
+from confidence.model.events import Event, SessionStarted, TestStarted, event_from_line
 from confidence.model.evidence import EvidenceProblem, Flaw
 from confidence.model.shapes import MalformedRecordError
 
 FILE_BYTES_MAX = 2 * 1024**3
+_STARTED = b'"test_started"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,32 @@ class Journal:
     """The last line was not finished: its process was killed while writing, or the file was shortened."""
 
 
-def read_journals(run_dir: Path, identity: Identity) -> Iterator[Journal]:
-    """Every ``events/<suite>/<process>.jsonl`` in the order of names."""
-    for path in sorted((run_dir / "events").glob("*/*.jsonl")):
+def suites_with_events(run_dir: Path) -> tuple[str, ...]:
+    """The names of all folders under ``events/``, planned or not."""
+    return tuple(sorted(path.name for path in (run_dir / "events").glob("*") if path.is_dir()))
+
+
+def read_journals(run_dir: Path, suite: str, identity: Identity) -> Iterator[Journal]:
+    """Every ``events/<suite>/<process>.jsonl`` of one suite in the order of names."""
+    for path in sorted((run_dir / "events" / suite).glob("*.jsonl")):
         yield read_journal(path, path.relative_to(run_dir).as_posix(), identity)
+
+
+def started_ids(run_dir: Path, suite: str) -> Iterator[str]:
+    """The ids of all tests that the suite's processes say they started; only those lines are looked at."""
+    for path in sorted((run_dir / "events" / suite).glob("*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                if _STARTED in line and line.endswith(b"\n"):
+                    yield from _id_of(line)
+
+
+def _id_of(line: bytes) -> Iterator[str]:
+    """The id of a started test; a line that cannot be read is named when the events are folded."""
+    with contextlib.suppress(MalformedRecordError, UnicodeDecodeError):
+        event = event_from_line(line.decode("utf-8"))
+        if isinstance(event, TestStarted):
+            yield event.id
 
 
 def read_journal(path: Path, source: str, identity: Identity) -> Journal:

@@ -1,11 +1,11 @@
 """Writes JUnit XML from records: counts are recomputed, every name is made safe, one test is one element."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
-from xml.sax.saxutils import escape, quoteattr
 
 from confidence.model.evidence import SuiteEvidence
 from confidence.model.records import Attempt, CaseOutcome, CaseRecord, Problem, ProblemKind
@@ -16,10 +16,16 @@ TEXT_CHARS_MAX = 64_000
 _UNWRITABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+_IN_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "\r": "&#13;"})
+_IN_ATTRIBUTE = {**_IN_TEXT, **str.maketrans({'"': "&quot;", "\n": "&#10;", "\t": "&#9;"})}
+
+
 def xml_safe(text: str) -> str:
     r"""The text with every character that XML cannot carry spelled out (``\x1b``), shortened to a readable size."""
     if len(text) > TEXT_CHARS_MAX:
         text = text[: TEXT_CHARS_MAX // 2] + "\n… shortened …\n" + text[-TEXT_CHARS_MAX // 2 :]
+    if text.isascii() and text.isprintable():
+        return text
     return _UNWRITABLE.sub(lambda found: f"\\x{ord(found.group()):02x}", text)
 
 
@@ -48,33 +54,44 @@ class _Tally:
 
 
 def write_junit(run_dir: Path, run_id: str, suites: Sequence[SuiteEvidence]) -> tuple[str, ...]:
-    """Write ``junit/<suite>.xml`` for each suite that has tests and ``junit/merged.xml``; the paths, relative."""
-    reporting = [suite for suite in suites if suite.cases]
-    targets = [(f"junit/{suite.name}.xml", [suite]) for suite in reporting]
-    if reporting:
-        targets.append(("junit/merged.xml", reporting))
+    """Write ``junit/<suite>.xml`` for each suite that has tests and ``junit/merged.xml``; the paths, relative.
+
+    Each test is spelled once and written twice.
+    """
+    reporting = [(suite, _tally(suite)) for suite in suites if suite.cases]
+    if not reporting:
+        return ()
     (run_dir / "junit").mkdir(exist_ok=True)
-    for relative, content in targets:
-        partial = run_dir / f"{relative}.partial"
-        with partial.open("w", encoding="utf-8", newline="\n") as out:
-            _document(out, run_id, content)
-        partial.replace(run_dir / relative)
-    return tuple(relative for relative, _ in targets)
-
-
-def _document(out: TextIO, run_id: str, suites: Sequence[SuiteEvidence]) -> None:
-    tallies = [_tally(suite) for suite in suites]
     whole = _Tally()
-    for tally in tallies:
+    for _, tally in reporting:
         whole.add(tally)
-    out.write(f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites name={_quoted(run_id)} {whole.attributes()}>\n')
-    for suite, tally in zip(suites, tallies, strict=True):
-        started = f" timestamp={_quoted(suite.endings[0].started_at)}" if suite.endings else ""
-        out.write(f"<testsuite name={_quoted(suite.name)} {tally.attributes()}{started}>\n")
-        for case in suite.cases:
-            out.writelines(_case(case))
-        out.write("</testsuite>\n")
-    out.write("</testsuites>\n")
+    written = [f"junit/{suite.name}.xml" for suite, _ in reporting]
+    with _document(run_dir / "junit" / "merged.xml", run_id, whole) as merged:
+        for (suite, tally), relative in zip(reporting, written, strict=True):
+            with _document(run_dir / relative, run_id, tally) as own:
+                for text in _suite(suite, tally):
+                    own.write(text)
+                    merged.write(text)
+    return (*written, "junit/merged.xml")
+
+
+@contextlib.contextmanager
+def _document(path: Path, run_id: str, tally: _Tally) -> Iterator[TextIO]:
+    """One file, which appears whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="\n") as out:
+        out.write(f'<?xml version="1.0" encoding="utf-8"?>\n<testsuites name={_quoted(run_id)} {tally.attributes()}>\n')
+        yield out
+        out.write("</testsuites>\n")
+    partial.replace(path)
+
+
+def _suite(suite: SuiteEvidence, tally: _Tally) -> Iterator[str]:
+    started = f" timestamp={_quoted(suite.endings[0].started_at)}" if suite.endings else ""
+    yield f"<testsuite name={_quoted(suite.name)} {tally.attributes()}{started}>\n"
+    for case in suite.cases:
+        yield from _case(case)
+    yield "</testsuite>\n"
 
 
 def _tally(suite: SuiteEvidence) -> _Tally:
@@ -180,8 +197,8 @@ def _problem(tag: str, type_name: str, text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return quoteattr(xml_safe(text), {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
+    return f'"{xml_safe(text).translate(_IN_ATTRIBUTE)}"'
 
 
 def _text(text: str) -> str:
-    return escape(xml_safe(text), {"\r": "&#13;"})
+    return xml_safe(text).translate(_IN_TEXT)

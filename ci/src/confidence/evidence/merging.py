@@ -9,11 +9,10 @@ from pathlib import Path
 
 from confidence.evidence.documents import read_document, write_document
 from confidence.evidence.files import sha256_of
-from confidence.evidence.journal import Identity, read_journals
+from confidence.evidence.journal import started_ids, suites_with_events
 from confidence.evidence.manifest import check_manifest
 from confidence.evidence.merge_record import MERGE_FILE, MergeRecord
 from confidence.model.endings import Ending, RunEnding, SuiteEnding
-from confidence.model.events import TestStarted
 from confidence.model.evidence import EvidenceProblem, Flaw
 from confidence.model.plan import Plan
 
@@ -129,18 +128,12 @@ def _open(path: Path) -> tuple[_Bundle | None, list[EvidenceProblem]]:
         EvidenceProblem(flaw.flaw, f"{name}/{flaw.source}", f"bundle {name}: {flaw.sentence}")
         for flaw in check_manifest(path).problems
     )
-    return _Bundle(path, plan, run, _executed(path, plan)), problems
+    return _Bundle(path, plan, run, _executed(path)), problems
 
 
-def _executed(path: Path, plan: Plan) -> frozenset[tuple[str, str]]:
+def _executed(path: Path) -> frozenset[tuple[str, str]]:
     """(suite, id) of every test that a process of this bundle started; what is unreadable is named later."""
-    identity = Identity(frozenset({plan.run_id}), plan.plan_digest)
-    return frozenset(
-        (journal.suite, event.id)
-        for journal in read_journals(path, identity)
-        for event in journal.events
-        if isinstance(event, TestStarted)
-    )
+    return frozenset((suite, case_id) for suite in suites_with_events(path) for case_id in started_ids(path, suite))
 
 
 def _copy_files(bundle: _Bundle, out: Path, number: int, problems: list[EvidenceProblem]) -> None:

@@ -1,13 +1,13 @@
 """Brings together what a suite's processes said, what its watcher saw, and what must agree between the two."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from confidence.evidence.documents import read_document
 from confidence.evidence.folding import fold
 from confidence.evidence.foreign import read_foreign
-from confidence.evidence.journal import Identity, Journal, read_journals
+from confidence.evidence.journal import Identity, Journal, read_journals, suites_with_events
 from confidence.model.endings import SuiteEnding
 from confidence.model.evidence import EvidenceProblem, Flaw, SuiteEvidence
 from confidence.model.plan import EvidenceKind, Plan, SuiteSpec
@@ -19,20 +19,19 @@ def read_suites(
     """The evidence of every planned suite, in the plan's order, and whatever cannot be believed."""
     names = {spec.name for spec in plan.suites}
     endings, problems = _endings(run_dir, plan, names)
-    journals: dict[str, list[Journal]] = {}
-    for journal in read_journals(run_dir, identity):
-        if journal.suite not in names:
-            sentence = f"{journal.path} belongs to suite {journal.suite}, which the plan does not have"
-            problems.append(EvidenceProblem(Flaw.FOREIGN, journal.path, sentence))
-            continue
-        problems.extend(journal.problems)
-        journals.setdefault(journal.suite, []).append(journal)
+    problems.extend(_stranger(name) for name in suites_with_events(run_dir) if name not in names)
     suites = []
     for spec in plan.suites:
-        suite, found = _read_suite(run_dir, plan, spec, journals.get(spec.name, []), endings.get(spec.name, ()))
+        # One suite's lines at a time: what is folded needs less room than what was read.
+        suite, found = _read_suite(run_dir, plan, spec, identity, endings.get(spec.name, ()))
         suites.append(suite)
         problems.extend(found)
     return tuple(suites), tuple(problems)
+
+
+def _stranger(name: str) -> EvidenceProblem:
+    source = f"events/{name}"
+    return EvidenceProblem(Flaw.FOREIGN, source, f"{source} belongs to a suite that the plan does not have")
 
 
 def _endings(
@@ -56,14 +55,23 @@ def _endings(
 
 
 def _read_suite(
-    run_dir: Path, plan: Plan, spec: SuiteSpec, journals: Sequence[Journal], endings: tuple[SuiteEnding, ...]
+    run_dir: Path, plan: Plan, spec: SuiteSpec, identity: Identity, endings: tuple[SuiteEnding, ...]
 ) -> tuple[SuiteEvidence, tuple[EvidenceProblem, ...]]:
+    journals: list[Journal] = []
     if spec.evidence is EvidenceKind.JUNIT:
         suite, problems = read_foreign(run_dir, plan, spec)
     else:
-        suite, problems = fold(spec, journals)
+        suite, problems = fold(spec, _noted(read_journals(run_dir, spec.name, identity), journals))
     suite = dataclasses.replace(suite, endings=endings)
-    return suite, (*problems, *_cut_off(suite, journals), *_without_farewell(suite))
+    flaws = [problem for journal in journals for problem in journal.problems]
+    return suite, (*flaws, *problems, *_cut_off(suite, journals), *_without_farewell(suite))
+
+
+def _noted(journals: Iterable[Journal], kept: list[Journal]) -> Iterator[Journal]:
+    """The journals one by one; kept without their events, which are many and are not needed twice."""
+    for journal in journals:
+        kept.append(dataclasses.replace(journal, events=()))
+        yield journal
 
 
 def _is_clean(suite: SuiteEvidence) -> bool:
