@@ -29,7 +29,7 @@ def downgrade(url: URL, revision: str) -> None:
 def newest_revision() -> str:
     """The revision that this version of the code needs."""
     revision = ScriptDirectory.from_config(_configuration()).get_current_head()
-    assert revision is not None  # noqa: S101 - the package ships its migrations
+    assert revision is not None
     return revision
 
 
