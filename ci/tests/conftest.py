@@ -1,7 +1,7 @@
 """Builds run directories as the runner leaves them, so that evidence, gates and reports can be tried on any of them."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,6 +41,9 @@ class ProcessLog:
     clock: datetime = START
     seq: int = 0
 
+    held: list[str] | None = None
+    """Lines that are written later, in one go."""
+
     def write(self, record: type[Event], **members: Any) -> None:
         self.seq += 1
         event = record(
@@ -50,6 +53,9 @@ class ProcessLog:
             suite=self.suite,
             **members,
         )
+        if self.held is not None:
+            self.held.append(event_to_line(event))
+            return
         with self.path.open("a", encoding="utf-8") as out:
             out.write(event_to_line(event))
 
@@ -82,6 +88,15 @@ class ProcessLog:
         self.phase(case_id, Phase.CALL, PhaseOutcome.PASSED, attempt, seconds=seconds)
         self.phase(case_id, Phase.TEARDOWN, PhaseOutcome.PASSED, attempt)
         self.finished(case_id, TestOutcome.PASSED, attempt, properties)
+
+    def all_passed(self, ids: Iterable[str]) -> None:
+        lines: list[str] = []
+        self.held = lines
+        for case_id in ids:
+            self.passed(case_id)
+        self.held = None
+        with self.path.open("a", encoding="utf-8") as out:
+            out.writelines(lines)
 
     def failed(
         self,
@@ -234,13 +249,19 @@ def suite_spec() -> Callable[..., SuiteSpec]:
     return a_suite
 
 
-@pytest.fixture
-def new_bundle(tmp_path: Path) -> Callable[..., Bundle]:
-    """Opens a run directory with a frozen plan; ``name`` keeps several apart."""
+@pytest.fixture(scope="session")
+def bundle_at() -> Callable[..., Bundle]:
+    """Opens a run directory with a frozen plan at some path."""
 
-    def make(*suites: SuiteSpec, name: str = "run", **members: Any) -> Bundle:
-        bundle = Bundle(tmp_path / name, a_plan(*suites, **members))
+    def make(path: Path, *suites: SuiteSpec, **members: Any) -> Bundle:
+        bundle = Bundle(path, a_plan(*suites, **members))
         bundle.write_json("plan.json", bundle.plan.to_json())
         return bundle
 
     return make
+
+
+@pytest.fixture
+def new_bundle(tmp_path: Path, bundle_at: Callable[..., Bundle]) -> Callable[..., Bundle]:
+    """Opens a run directory below the test's own folder; ``name`` keeps several apart."""
+    return lambda *suites, name="run", **members: bundle_at(tmp_path / name, *suites, **members)
