@@ -93,6 +93,7 @@ def _refusal(reply: UpstreamReply, route: ModelRoute) -> ProviderRefusal:
     told = body.get("error")
     error: Mapping[str, Any] = told if isinstance(told, dict) else {}
     message = error.get("message")
+    secrets = (route.api_key.get_secret_value(), route.base_url, route.upstream_model)
     shown = message if isinstance(message, str) and message else f"The model provider answered {reply.status}."
     if reply.status == _UNAUTHORIZED:
         # It is our key that the provider refuses; the client would look for the fault in its own.
@@ -101,20 +102,20 @@ def _refusal(reply: UpstreamReply, route: ModelRoute) -> ProviderRefusal:
         status=_BAD_GATEWAY if reply.status == _UNAUTHORIZED else reply.status,
         body={
             "error": {
-                "message": scrubbed(shown, (route.api_key.get_secret_value(), route.base_url, route.upstream_model)),
-                "type": _word(error.get("type")) or "provider_error",
-                "param": _word(error.get("param")),
-                "code": _word(error.get("code")) or "provider_error",
+                "message": scrubbed(shown, secrets),
+                "type": _word(error.get("type"), secrets) or "provider_error",
+                "param": _word(error.get("param"), secrets),
+                "code": _word(error.get("code"), secrets) or "provider_error",
             },
         },
         retry_after_seconds=reply.retry_after_seconds,
     )
 
 
-def _word(value: object) -> str | None:
+def _word(value: object, secrets: tuple[str, ...]) -> str | None:
     """A short plain word, which programs compare; anything else a provider puts there is left out."""
     is_word = isinstance(value, str) and _WORD.fullmatch(value) is not None
-    return scrubbed(str(value)) if is_word else None
+    return str(value) if is_word and scrubbed(str(value), secrets) == value else None
 
 
 def _rendered(body: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,40 @@
+"""Rates for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from backend.tests.builders.wallets import RUB, rub
+from backend.tests.fakes.clock import NOON
+from billing.kit.money import Money
+from billing.pricing.rules import NewRate, Rate, RateId, RateSnapshot, Unit
+
+
+def new_rate(
+    model: str, unit: Unit, price: str, *, at: datetime = NOON, is_free: bool = False, is_active: bool = True
+) -> NewRate:
+    """A rate of so many roubles for a million, to be published."""
+    return NewRate(model, unit, rub(price), at, provider="tests", is_free=is_free, is_active=is_active)
+
+
+def card(model: str, *, price_in: str = "60", price_out: str = "240", at: datetime = NOON) -> tuple[NewRate, NewRate]:
+    """What a chat model needs to be called."""
+    return new_rate(model, Unit.INPUT, price_in, at=at), new_rate(model, Unit.OUTPUT, price_out, at=at)
+
+
+def snapshot(prices: Mapping[Unit, int], *, at: datetime = NOON) -> RateSnapshot:
+    """Rates with these prices in micros; zero means free."""
+    rates = {
+        unit: Rate(
+            rate_id=RateId(f"rat_{unit.value}"),
+            unit=unit,
+            price=Money(micros, RUB),
+            is_free=micros == 0,
+            provider="tests",
+            version=1,
+            effective_from=at,
+        )
+        for unit, micros in prices.items()
+    }
+    return RateSnapshot("model", RUB, rates)

@@ -1,0 +1,275 @@
+"""The free quota is set aside before a call, counted after it, and never exceeded by calls that come together (G9)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from backend.tests.builders.wallets import Wallets
+from backend.tests.fakes.clock import StoppedClock
+from billing.customers.rules import AccountId
+from billing.kit.unit_of_work import Begin, UnitOfWork
+from billing.quotas.errors import ReservationEnded
+from billing.quotas.rules import FreeTerms, Metric, NotAvailable, Reserved, Tokens, Unavailable
+from billing.quotas.service import QuotaService
+
+pytestmark = pytest.mark.money
+
+MODEL = "free-model"
+TTL = timedelta(seconds=900)
+CYCLE = timedelta(days=30)
+
+
+class _Offer:
+    """Every model of these tests can be called."""
+
+    async def models_on_offer(self, uow: UnitOfWork) -> frozenset[str]:
+        assert uow.connection is not None
+        return frozenset({MODEL})
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """An account that uses the free quota, call by call."""
+
+    service: QuotaService
+    wallets: Wallets
+    account_id: AccountId
+
+    async def reserve(self, estimate: Tokens, *, model: str = MODEL) -> tuple[str, Reserved | NotAvailable]:
+        operation_id = self.wallets.operation()
+        async with self.wallets.begin() as uow:
+            return operation_id, await self.service.reserve(uow, self.account_id, operation_id, estimate, model=model)
+
+    async def reserved(self, estimate: Tokens) -> str:
+        operation_id, outcome = await self.reserve(estimate)
+        assert isinstance(outcome, Reserved)
+        return operation_id
+
+    async def finalise(self, operation_id: str, actual: Tokens) -> None:
+        async with self.wallets.begin() as uow:
+            await self.service.finalise(uow, operation_id, actual)
+
+    async def release(self, operation_id: str) -> None:
+        async with self.wallets.begin() as uow:
+            await self.service.release(uow, operation_id)
+
+    async def counters(self) -> list[tuple[int, int]]:
+        """Used and reserved, of input and of output."""
+        async with self.wallets.begin() as uow:
+            standing = await self.service.standing(uow, self.account_id)
+        return [(metric.used, metric.reserved) for metric in standing.metrics]
+
+
+@pytest.fixture
+async def newcomer(wallets: Wallets) -> Newcomer:
+    """Somebody to whom 100 tokens in and 50 out are free."""
+    service = QuotaService(wallets.begin, wallets.clock, _Offer(), reservation_ttl=TTL)
+    someone = Newcomer(service, wallets, AccountId(await wallets.account()))
+    await put_in_force(someone, Tokens(100, 50))
+    return someone
+
+
+async def put_in_force(newcomer: Newcomer, limits: Tokens, *, is_enabled: bool = True) -> int:
+    """Terms with these limits."""
+    terms = FreeTerms(is_enabled, CYCLE.days, limits, frozenset({MODEL}))
+    async with newcomer.wallets.begin() as uow:
+        return await newcomer.service.set_terms(uow, terms)
+
+
+class TestReserving:
+    async def test_sets_the_estimate_aside(self, newcomer: Newcomer) -> None:
+        await newcomer.reserved(Tokens(30, 20))
+
+        assert await newcomer.counters() == [(0, 30), (0, 20)]
+
+    async def test_what_does_not_fit_sets_nothing_aside(self, newcomer: Newcomer) -> None:
+        await newcomer.reserved(Tokens(30, 40))
+
+        _, outcome = await newcomer.reserve(Tokens(10, 20))
+
+        assert outcome == NotAvailable(Unavailable.EXHAUSTED, Metric.OUTPUT_TOKENS)
+        assert await newcomer.counters() == [(0, 30), (0, 40)]
+
+    async def test_exactly_what_is_left_fits(self, newcomer: Newcomer) -> None:
+        await newcomer.reserved(Tokens(99, 49))
+
+        await newcomer.reserved(Tokens(1, 1))
+
+        assert await newcomer.counters() == [(0, 100), (0, 50)]
+
+    async def test_in_parallel_never_exceeds_the_limit(self, newcomer: Newcomer) -> None:
+        outcomes = await asyncio.gather(*(newcomer.reserve(Tokens(30, 1)) for _ in range(20)))
+
+        assert sum(isinstance(outcome, Reserved) for _, outcome in outcomes) == 3
+        assert await newcomer.counters() == [(0, 90), (0, 3)]
+
+    async def test_in_parallel_after_a_cycle_ended_opens_one_cycle(
+        self, newcomer: Newcomer, clock: StoppedClock
+    ) -> None:
+        await newcomer.reserved(Tokens(100, 50))
+        clock.move(CYCLE)
+
+        outcomes = await asyncio.gather(*(newcomer.reserve(Tokens(50, 1)) for _ in range(10)))
+
+        reserved = [outcome for _, outcome in outcomes if isinstance(outcome, Reserved)]
+        assert [outcome.cycle_number for outcome in reserved] == [2, 2]
+
+    @pytest.mark.parametrize("limits", [Tokens(0, 50), Tokens(100, 0)])
+    async def test_under_a_limit_of_zero_is_never_possible(self, limits: Tokens, newcomer: Newcomer) -> None:
+        await put_in_force(newcomer, limits)
+
+        _, outcome = await newcomer.reserve(Tokens(1, 1))
+
+        assert isinstance(outcome, NotAvailable)
+        assert outcome.reason is Unavailable.EXHAUSTED
+
+    async def test_obeys_new_terms_at_once(self, newcomer: Newcomer) -> None:
+        await newcomer.reserved(Tokens(30, 20))
+        await put_in_force(newcomer, Tokens(30, 20))
+
+        _, outcome = await newcomer.reserve(Tokens(1, 1))
+        await put_in_force(newcomer, Tokens(30, 20), is_enabled=False)
+        _, switched_off = await newcomer.reserve(Tokens(1, 1))
+
+        assert outcome == NotAvailable(Unavailable.EXHAUSTED, Metric.INPUT_TOKENS)
+        assert switched_off == NotAvailable(Unavailable.DISABLED)
+
+    async def test_for_a_model_that_is_not_free_is_not_possible(self, newcomer: Newcomer) -> None:
+        _, outcome = await newcomer.reserve(Tokens(1, 1), model="dear-model")
+
+        assert outcome == NotAvailable(Unavailable.MODEL_NOT_ELIGIBLE)
+
+
+class TestFinalising:
+    async def test_counts_what_was_used_and_gives_the_rest_back(self, newcomer: Newcomer) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+
+        await newcomer.finalise(operation, Tokens(10, 5))
+
+        assert await newcomer.counters() == [(10, 0), (5, 0)]
+
+    async def test_counts_more_than_was_set_aside_as_well(self, newcomer: Newcomer) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+
+        await newcomer.finalise(operation, Tokens(200, 90))
+
+        assert await newcomer.counters() == [(200, 0), (90, 0)]
+
+    async def test_twice_counts_once(self, newcomer: Newcomer) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+
+        await newcomer.finalise(operation, Tokens(10, 5))
+        await newcomer.finalise(operation, Tokens(10, 5))
+
+        assert await newcomer.counters() == [(10, 0), (5, 0)]
+
+    async def test_with_another_use_is_refused(self, newcomer: Newcomer) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+        await newcomer.finalise(operation, Tokens(10, 5))
+
+        with pytest.raises(ReservationEnded):
+            await newcomer.finalise(operation, Tokens(11, 5))
+
+    async def test_after_a_release_is_refused(self, newcomer: Newcomer) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+        await newcomer.release(operation)
+
+        with pytest.raises(ReservationEnded):
+            await newcomer.finalise(operation, Tokens(10, 5))
+
+    async def test_of_an_unknown_operation_is_refused(self, newcomer: Newcomer) -> None:
+        with pytest.raises(ReservationEnded):
+            await newcomer.finalise("opr_unknown", Tokens(10, 5))
+
+
+class TestReleasing:
+    async def test_gives_everything_back_once(self, newcomer: Newcomer) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+
+        await newcomer.release(operation)
+        await newcomer.release(operation)
+
+        assert await newcomer.counters() == [(0, 0), (0, 0)]
+
+    async def test_after_the_use_was_counted_is_refused(self, newcomer: Newcomer) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+        await newcomer.finalise(operation, Tokens(10, 5))
+
+        with pytest.raises(ReservationEnded):
+            await newcomer.release(operation)
+
+    async def test_in_a_later_cycle_changes_nothing_there(self, newcomer: Newcomer, clock: StoppedClock) -> None:
+        old = await newcomer.reserved(Tokens(30, 20))
+        clock.move(CYCLE)
+        await newcomer.reserved(Tokens(5, 5))
+
+        await newcomer.release(old)
+
+        assert await newcomer.counters() == [(0, 5), (0, 5)]
+
+    async def test_and_use_counted_in_a_later_cycle_stays_with_its_own(
+        self, newcomer: Newcomer, clock: StoppedClock
+    ) -> None:
+        old = await newcomer.reserved(Tokens(30, 20))
+        clock.move(CYCLE)
+        await newcomer.reserved(Tokens(5, 5))
+
+        await newcomer.finalise(old, Tokens(30, 20))
+
+        assert await newcomer.counters() == [(0, 5), (0, 5)]
+
+
+class TestSweeping:
+    async def test_gives_back_what_nobody_came_back_for(self, newcomer: Newcomer, clock: StoppedClock) -> None:
+        await newcomer.reserved(Tokens(30, 20))
+        clock.move(TTL)
+        still_open = await newcomer.reserved(Tokens(7, 7))
+
+        await newcomer.service.sweep()
+
+        assert await newcomer.counters() == [(0, 7), (0, 7)]
+        await newcomer.release(still_open)
+
+    async def test_leaves_finished_reservations_alone(self, newcomer: Newcomer, clock: StoppedClock) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+        await newcomer.finalise(operation, Tokens(10, 5))
+        clock.move(TTL)
+
+        await newcomer.service.sweep()
+
+        assert await newcomer.counters() == [(10, 0), (5, 0)]
+
+    async def test_does_not_lose_a_result_that_comes_late(self, newcomer: Newcomer, clock: StoppedClock) -> None:
+        operation = await newcomer.reserved(Tokens(30, 20))
+        clock.move(TTL)
+        await newcomer.service.sweep()
+
+        await newcomer.finalise(operation, Tokens(10, 5))
+
+        assert await newcomer.counters() == [(10, 0), (5, 0)]
+
+
+class TestTerms:
+    async def test_that_say_the_same_make_no_new_version(self, newcomer: Newcomer) -> None:
+        first = await put_in_force(newcomer, Tokens(123, 45))
+
+        again = await put_in_force(newcomer, Tokens(123, 45))
+        changed = await put_in_force(newcomer, Tokens(123, 46))
+
+        assert (again, changed) == (first, first + 1)
+
+    async def test_set_at_the_same_time_are_two_versions(self, newcomer: Newcomer) -> None:
+        versions = await asyncio.gather(*(put_in_force(newcomer, Tokens(1000 + n, 1)) for n in range(5)))
+
+        assert len(set(versions)) == 5
+
+    async def test_once_in_force_cannot_be_rewritten_by_the_application(self, begin: Begin) -> None:
+        with pytest.raises(ProgrammingError, match="permission denied"):
+            async with begin() as uow:
+                await uow.connection.execute(text("UPDATE free_quota_terms SET input_tokens_limit = 9"))
