@@ -10,7 +10,7 @@ from confidence.gates import judge_all
 from confidence.model.plan import GateSpec, Override
 from confidence.reports import write_reports
 from confidence.reports.markdown import code, escaped
-from confidence.reports.wording import duration, plain, size
+from confidence.reports.wording import duration, plain, ranges, size
 
 NewBundle = Callable[..., Any]
 HOSTILE = "tests/rules.py::test_a[`<script>alert(1)</script>` | **bold** @everyone\n# heading]"
@@ -80,3 +80,14 @@ class TestFigures:
     @pytest.mark.parametrize(("count", "expected"), [(512, "512 B"), (4096, "4.0 KB"), (12_900_000, "12.3 MB")])
     def test_sizes(self, count: int, expected: str) -> None:
         assert size(count) == expected
+
+    @pytest.mark.parametrize(
+        ("lines", "expected"),
+        [
+            ([], ""),
+            ([3, 7, 8, 9, 11], "3, 7-9, 11"),
+            (list(range(1, 40, 2)), "1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23 …"),
+        ],
+    )
+    def test_line_ranges(self, lines: list[int], expected: str) -> None:
+        assert ranges(lines) == expected

@@ -1,4 +1,4 @@
-"""Gate: each money module reaches its class's floor, file by file, statements and branches separately."""
+"""Gate: each gated file reaches its class's floors, statements and branches separately."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +40,7 @@ class CoveragePerFile:
         return Verdict(
             name=self.name,
             outcome=Outcome.PASSED,
-            why="Every money module reaches its floors, file by file.",
+            why="Every gated file reaches its floors by itself.",
             expected=expected,
             actual=f"{len(floors)} files at or above both floors",
             weakened=weakened,
@@ -68,4 +68,4 @@ def _expected(classes: Mapping[str, Any]) -> str:
         f"{name}: lines ≥ {settings['line']:g} %, branches ≥ {settings['branch']:g} %"
         for name, settings in classes.items()
     ]
-    return "; ".join(floors) + " for each file" if floors else "floors for each money module"
+    return "; ".join(floors) + " for each file" if floors else "floors for each gated file"

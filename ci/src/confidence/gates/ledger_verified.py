@@ -3,6 +3,7 @@
 from confidence.gates.base import named, rerun
 from confidence.model.evidence import Evidence, SuiteEvidence
 from confidence.model.plan import GateSpec
+from confidence.model.records import CaseRecord
 from confidence.model.verdicts import Outcome, Verdict
 
 PROPERTY = "ledger_verified"
@@ -27,7 +28,7 @@ class LedgerVerified:
                 actual="no such suite",
                 next_command=rerun(evidence, sorted(wanted)),
             )
-        wrong = [case.id for suite in moving for case in suite.cases if _recorded(case.properties) is False]
+        wrong = [case.id for suite in moving for case in _wrong(suite)]
         silent = [suite.name for suite in moving if not _verified(suite)]
         if wrong:
             return Verdict(
@@ -36,7 +37,7 @@ class LedgerVerified:
                 why=f"The books did not balance after {named(wrong)}.",
                 expected=expected,
                 actual=f"{len(wrong)} tests left books that do not balance",
-                next_command="billing ledger verify",
+                next_command=rerun(evidence, [suite.name for suite in moving if _wrong(suite)]),
             )
         if silent:
             return Verdict(
@@ -55,6 +56,10 @@ class LedgerVerified:
             expected=expected,
             actual=f"{len(moving)} suites, {verified} verifications",
         )
+
+
+def _wrong(suite: SuiteEvidence) -> list[CaseRecord]:
+    return [case for case in suite.cases if _recorded(case.properties) is False]
 
 
 def _verified(suite: SuiteEvidence) -> int:

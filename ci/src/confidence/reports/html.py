@@ -15,7 +15,7 @@ from confidence.model.evidence import AttachedFile, Evidence, SuiteEvidence
 from confidence.model.records import CaseOutcome, CaseRecord, Counts, PhaseRecord
 from confidence.reports.summary_document import Summary
 from confidence.reports.timeline import lanes
-from confidence.reports.wording import duration, headline, plain, size
+from confidence.reports.wording import duration, headline, plain, ranges, size
 
 FAILURES_SHOWN_MAX = 300
 SLOWEST_SHOWN = 20
@@ -28,7 +28,7 @@ def render_html(evidence: Evidence, summary: Summary) -> str:
     environment = Environment(
         loader=PackageLoader("confidence.reports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(plain=plain, duration=duration, size=size, href=_href)
+    environment.filters.update(plain=plain, duration=duration, size=size, ranges=ranges, href=_href)
     script = _own_text("report.js")
     red = [(suite, case) for suite in evidence.suites for case in suite.red_cases]
     slowest = _slowest(evidence)

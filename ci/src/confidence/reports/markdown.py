@@ -111,7 +111,7 @@ def _coverage(coverage: Mapping[str, Any]) -> list[str]:
     if coverage["status"] == "not_run" or not coverage["files"]:
         return []
     total = len(coverage["files"])
-    head = f"### Coverage: {total - len(short)} of {total} money modules reach their floors"
+    head = f"### Coverage: {total - len(short)} of {total} gated files reach their floors"
     rows = ["| file | class | lines | floor | branches | floor |", "| --- | --- | ---: | ---: | ---: | ---: |"]
     rows.extend(
         f"| {code(file['path'])} | {escaped(file['class'])} | {file['line_percent']:.2f} % | {file['line_floor']:g} % "

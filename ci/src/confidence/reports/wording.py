@@ -14,6 +14,7 @@ HEADLINES = {
     OverallStatus.NOT_RUN: "Dry run: nothing was executed",
 }
 MINUTE_SECONDS = 60
+SPANS_SHOWN_MAX = 12
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -48,3 +49,15 @@ def size(count: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} GB"
+
+
+def ranges(lines: Sequence[int]) -> str:
+    """Ascending line numbers as ``3, 7-9``; the first few only."""
+    spans: list[list[int]] = []
+    for line in lines:
+        if spans and line == spans[-1][1] + 1:
+            spans[-1][1] = line
+        else:
+            spans.append([line, line])
+    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:SPANS_SHOWN_MAX]]
+    return ", ".join(shown) + (" …" if len(spans) > SPANS_SHOWN_MAX else "")
