@@ -308,7 +308,9 @@ def failing_closed() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
-        _log.exception("billing_unavailable")
+        # The error's own words hold statements with their values; kind and state say what is wrong without them.
+        cause = getattr(error, "orig", None)
+        _log.error("billing_unavailable", kind=type(error).__name__, state=getattr(cause, "sqlstate", None))
         raise BillingUnavailable from error
 
 
