@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -33,6 +35,11 @@ from testkit.simulators.model import create_model
 from testkit.simulators.server import running
 
 TEMPLATE = "template_billing"
+
+# How hard hypothesis tries, for every property in this suite. `--hypothesis-profile thorough` is for a quiet hour.
+settings.register_profile("quick", max_examples=60, stateful_step_count=20, derandomize=True, deadline=None)
+settings.register_profile("thorough", max_examples=2000, stateful_step_count=60, deadline=None)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +71,30 @@ def database_url(postgres: EmbeddedPostgres, run_folder: Path) -> URL:
     with FileLock(run_folder / "lock"), psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
     return parse_database_url(postgres.url(name))
+
+
+@pytest.fixture
+def new_database(postgres: EmbeddedPostgres, run_folder: Path) -> Iterator[Callable[[str], URL]]:
+    """Makes databases that one test has for itself, from TEMPLATE or from "template0", and drops them after it."""
+    made: list[str] = []
+
+    def make(template: str) -> URL:
+        name = f"own_{secrets.token_hex(6)}"
+        with FileLock(run_folder / "lock"), psycopg.connect(postgres.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        made.append(name)
+        return parse_database_url(postgres.url(name))
+
+    yield make
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        for name in made:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def own_database(new_database: Callable[[str], URL]) -> URL:
+    """A migrated database that this test has for itself: nobody else's jobs, nobody else's money."""
+    return new_database(TEMPLATE)
 
 
 @pytest.fixture(scope="session")

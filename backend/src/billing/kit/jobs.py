@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import structlog
 from procrastinate import App, PsycopgConnector, RetryStrategy
+from procrastinate.jobs import Job, Status
 from psycopg import AsyncConnection as PsycopgConnection
 from sqlalchemy.engine import URL
 
@@ -83,16 +84,24 @@ class JobQueue:
             except BillingError as refusal:
                 _log.warning("job_refused", job=name, code=refusal.code, sentence=refusal.sentence)
 
-        self._app.task(name=name, queue=queue.value, retry=retry)(run)
+        # The strategy reads a maximum of 0 as "without end".
+        self._app.task(name=name, queue=queue.value, retry=retry if rules.attempts_max > 1 else False)(run)
 
-    def register_tick(self, name: str, cron: str, work: Callable[[], Awaitable[None]]) -> None:
-        """Runs `work` by a cron expression (six fields, seconds last), once over all workers, never two at a time."""
+    def register_tick(
+        self, name: str, cron: str, work: Callable[[], Awaitable[None]], *, may_overlap: bool = False
+    ) -> None:
+        """Runs `work` by a cron expression (six fields, seconds last), once over all workers, never two at a time.
+
+        A tick whose worker was killed stands in the way of its next run until `retry_stalled` clears it away; so the
+        tick that calls `retry_stalled` is one that `may_overlap`.
+        """
 
         async def run(timestamp: int) -> None:
             del timestamp  # ticks read our own due moments with our own clock
             await work()
 
-        task = self._app.task(name=name, queue=Queue.SCHEDULER.value, queueing_lock=name, lock=name)(run)
+        lock = None if may_overlap else name
+        task = self._app.task(name=name, queue=Queue.SCHEDULER.value, queueing_lock=name, lock=lock)(run)
         self._app.periodic(cron=cron)(task)
 
     async def enqueue(
@@ -113,12 +122,20 @@ class JobQueue:
             await asyncio.gather(*(self._run_worker(queue) for queue in queues))
 
     async def retry_stalled(self) -> int:
-        """Gives the jobs of workers that died back to the queue; says how many there were."""
+        """Gives the jobs of workers that died back to the queue; says how many there were.
+
+        A job that has used up its attempts fails: it may be what kills the workers. A tick is dropped: its next run
+        does the same work, and may wait in the queue already, where there is room for one of each tick.
+        """
         manager = self._app.job_manager
         stalled = list(await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_SECONDS))
         for job in stalled:
-            _log.warning("job_stalled", job=job.task_name, job_id=job.id, attempts=job.attempts)
-            await manager.retry_job(job)
+            is_tick = job.queueing_lock is not None
+            _log.warning("job_stalled", job=job.task_name, job_id=job.id, attempts=job.attempts, is_tick=is_tick)
+            if is_tick or not _has_attempts_left(job):
+                await manager.finish_job(job, Status.FAILED, delete_job=is_tick)
+            else:
+                await manager.retry_job(job)
         return len(stalled)
 
     async def _run_worker(self, queue: Queue) -> None:
@@ -130,3 +147,8 @@ class JobQueue:
             delete_jobs="successful",
             install_signal_handlers=True,
         )
+
+
+def _has_attempts_left(job: Job) -> bool:
+    """The attempt that its worker did not survive counts."""
+    return job.attempts + 1 < QUEUE_RULES[Queue(job.queue)].attempts_max

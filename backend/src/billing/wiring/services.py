@@ -207,7 +207,7 @@ def register_jobs(built: Services) -> None:
     async def retry_stalled() -> None:
         await queue.retry_stalled()
 
-    queue.register_tick("queue.retry_stalled", _RETRY_STALLED_EVERY, retry_stalled)
+    queue.register_tick("queue.retry_stalled", _RETRY_STALLED_EVERY, retry_stalled, may_overlap=True)
 
 
 def _provider(settings: PaymentSettings) -> YookassaProvider | None:
