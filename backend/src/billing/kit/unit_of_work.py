@@ -6,7 +6,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import cast
 
+from psycopg import AsyncConnection as PsycopgConnection
+from psycopg.rows import TupleRow
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _is_open: ContextVar[bool] = ContextVar("unit_of_work_is_open", default=False)
@@ -59,3 +62,11 @@ def refuse_open_transaction() -> None:
     if _is_open.get():
         message = "a database transaction is open here; commit it before waiting for anybody else"
         raise AssertionError(message)
+
+
+async def driver_of(uow: UnitOfWork) -> PsycopgConnection[TupleRow]:
+    """The transaction's own psycopg connection, for the few statements where SQLAlchemy's own work would be most of
+    the time, and for enqueueing jobs.
+    """
+    raw = await uow.connection.get_raw_connection()
+    return cast("PsycopgConnection[TupleRow]", raw.driver_connection)

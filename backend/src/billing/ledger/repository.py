@@ -9,14 +9,14 @@ from datetime import datetime
 from sqlalchemy import text
 
 from billing.kit.money import Currency, Money
-from billing.kit.unit_of_work import UnitOfWork
+from billing.kit.unit_of_work import UnitOfWork, driver_of
 from billing.ledger.postings import Transfer, TransferKind
 
-_POST = text(
-    """
+# To the driver directly: on the path of every call SQLAlchemy's own work would be most of the time.
+_POST = """
     WITH transfer AS (
         INSERT INTO ledger_transfers (id, kind, occurred_at, reference, corrects, details)
-        VALUES (:id, :kind, :occurred_at, :reference, :corrects, CAST(:details AS jsonb))
+        VALUES (%(id)s, %(kind)s, %(occurred_at)s, %(reference)s, %(corrects)s, %(details)s::jsonb)
         ON CONFLICT (id) DO NOTHING
         RETURNING id
     )
@@ -24,12 +24,10 @@ _POST = text(
         (transfer_id, position, account, wallet_id, amount_micros, currency, balance_after_micros, sequence)
     SELECT transfer.id, entry.*
     FROM transfer, unnest(
-        CAST(:positions AS integer[]), CAST(:accounts AS text[]), CAST(:wallet_ids AS text[]),
-        CAST(:amounts AS bigint[]), CAST(:currencies AS text[]), CAST(:balances AS bigint[]),
-        CAST(:sequences AS bigint[])
+        %(positions)s::integer[], %(accounts)s::text[], %(wallet_ids)s::text[], %(amounts)s::bigint[],
+        %(currencies)s::text[], %(balances)s::bigint[], %(sequences)s::bigint[]
     ) AS entry
-    """,
-)
+"""
 
 _CONTENT = text(
     """
@@ -86,7 +84,8 @@ class StatementLine:
 async def insert_transfer(uow: UnitOfWork, transfer: Transfer) -> bool:
     """Books the transfer with all its entries in one statement; False if its id is in the books already."""
     entries = transfer.entries
-    result = await uow.connection.execute(
+    driver = await driver_of(uow)
+    result = await driver.execute(
         _POST,
         {
             "id": transfer.transfer_id,
@@ -103,6 +102,7 @@ async def insert_transfer(uow: UnitOfWork, transfer: Transfer) -> bool:
             "balances": [entry.balance_after_micros for entry in entries],
             "sequences": [entry.sequence for entry in entries],
         },
+        prepare=True,
     )
     return result.rowcount == len(entries)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from billing.kit.money import Currency, Money
 from billing.ledger.chart_of_accounts import SystemAccount, WalletAccount
 from billing.ledger.postings import Entry
-from billing.wallets.rules import Piece, WalletId
+from billing.wallets.rules import Piece, Settlement, WalletId, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,13 @@ class Movement:
 
     def __neg__(self) -> Movement:
         return Movement(paid=-self.paid, granted=-self.granted, held=-self.held, owed=-self.owed)
+
+
+def movement_of(plan: Settlement) -> Movement:
+    """How a settlement changes the wallet's four accounts."""
+    released = total(plan.used) + total(plan.returned) + total(plan.expired)
+    returned, taken = Movement.of_pieces(plan.returned), Movement.of_pieces(plan.taken)
+    return returned + -taken + Movement(held=-released, owed=plan.debt_micros)
 
 
 def book(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,23 +12,9 @@ from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.wallets.models import CreditLotRow, HoldRow, HoldStatus, LotSource, WalletRow
 from billing.wallets.movements import WalletState
-from billing.wallets.rules import HoldId, Lot, LotId, OperationId, Piece, WalletId
+from billing.wallets.rules import Lot, LotId, OperationId, WalletId
 
 _LOTS_MAX = 1000  # one wallet with more unspent lots than this spends the first thousand first
-
-
-@dataclass(frozen=True, slots=True)
-class StoredHold:
-    """A hold as it is in the database."""
-
-    hold_id: HoldId
-    operation_id: OperationId
-    amount_micros: int
-    status: HoldStatus
-    placed_at: datetime
-    expires_at: datetime
-    charged_micros: int | None
-    is_charged_late: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +78,6 @@ async def read_wallet(uow: UnitOfWork, wallet_id: WalletId, *, for_update: bool 
     )
 
 
-async def spendable_lots(uow: UnitOfWork, wallet_id: WalletId) -> list[Lot]:
-    """The lots that have something left, expired ones too."""
-    rows = await uow.connection.execute(
-        select(CreditLotRow.id, CreditLotRow.is_granted, CreditLotRow.left_micros, CreditLotRow.expires_at)
-        .where(CreditLotRow.wallet_id == wallet_id, CreditLotRow.left_micros > 0)
-        .order_by(CreditLotRow.expires_at, CreditLotRow.id)
-        .limit(_LOTS_MAX),
-    )
-    return [Lot(LotId(row.id), row.is_granted, row.left_micros, row.expires_at) for row in rows]
-
-
 async def lot_views(uow: UnitOfWork, wallet: WalletState) -> tuple[LotView, ...]:
     """The lots that have something left or held, earliest expiry first."""
     rows = await uow.connection.execute(
@@ -160,172 +134,6 @@ async def insert_lot(
             expires_at=lot.expires_at,
         ),
     )
-
-
-async def store_balances(uow: UnitOfWork, wallet: WalletState) -> None:
-    """Writes the balances as they are after a transfer; the row is locked by this transaction."""
-    await uow.connection.execute(
-        _STORE_BALANCES,
-        {
-            "wallet_id": wallet.wallet_id,
-            "paid": wallet.paid_micros,
-            "granted": wallet.granted_micros,
-            "held": wallet.held_micros,
-            "debt": wallet.debt_micros,
-            "sequence": wallet.entry_sequence,
-        },
-    )
-
-
-_STORE_BALANCES = text(
-    """
-    UPDATE wallets SET paid_micros = :paid, granted_micros = :granted, held_micros = :held, debt_micros = :debt,
-                       entry_sequence = :sequence
-    WHERE id = :wallet_id
-    """,
-)
-
-_CHANGE_LOTS = text(
-    """
-    UPDATE credit_lots
-    SET left_micros = credit_lots.left_micros + change.left_micros,
-        held_micros = credit_lots.held_micros + change.held_micros
-    FROM unnest(CAST(:lots AS text[]), CAST(:lefts AS bigint[]), CAST(:helds AS bigint[]))
-         AS change (lot_id, left_micros, held_micros)
-    WHERE credit_lots.id = change.lot_id
-    """,
-)
-
-
-async def change_lots(uow: UnitOfWork, changes: Mapping[LotId, tuple[int, int]]) -> None:
-    """Adds (left, held) micros to each lot, in one statement."""
-    if not changes:
-        return
-    ordered = sorted(changes.items())
-    await uow.connection.execute(
-        _CHANGE_LOTS,
-        {
-            "lots": [lot for lot, _ in ordered],
-            "lefts": [left for _, (left, _) in ordered],
-            "helds": [held for _, (_, held) in ordered],
-        },
-    )
-
-
-_INSERT_HOLD = text(
-    """
-    WITH hold AS (
-        INSERT INTO holds (id, wallet_id, operation_id, amount_micros, status, placed_at, expires_at)
-        VALUES (:hold_id, :wallet_id, :operation_id, :amount, 'open', :placed_at, :expires_at)
-        RETURNING id
-    )
-    INSERT INTO hold_allocations (hold_id, lot_id, amount_micros)
-    SELECT hold.id, piece.lot_id, piece.amount_micros
-    FROM hold, unnest(CAST(:lots AS text[]), CAST(:amounts AS bigint[])) AS piece (lot_id, amount_micros)
-    """,
-)
-
-
-async def insert_hold(uow: UnitOfWork, wallet_id: WalletId, hold: StoredHold, pieces: Sequence[Piece]) -> None:
-    """Stores an open hold with the pieces that it keeps."""
-    await uow.connection.execute(
-        _INSERT_HOLD,
-        {
-            "hold_id": hold.hold_id,
-            "wallet_id": wallet_id,
-            "operation_id": hold.operation_id,
-            "amount": hold.amount_micros,
-            "placed_at": hold.placed_at,
-            "expires_at": hold.expires_at,
-            "lots": [piece.lot_id for piece in pieces],
-            "amounts": [piece.micros for piece in pieces],
-        },
-    )
-
-
-async def find_hold(uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId) -> StoredHold | None:
-    """The operation's hold; the caller has locked the wallet, so it does not change meanwhile."""
-    row = (
-        await uow.connection.execute(
-            select(
-                HoldRow.id,
-                HoldRow.operation_id,
-                HoldRow.amount_micros,
-                HoldRow.status,
-                HoldRow.placed_at,
-                HoldRow.expires_at,
-                HoldRow.charged_micros,
-                HoldRow.is_charged_late,
-            ).where(HoldRow.wallet_id == wallet_id, HoldRow.operation_id == operation_id),
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    return StoredHold(
-        hold_id=HoldId(row.id),
-        operation_id=OperationId(row.operation_id),
-        amount_micros=row.amount_micros,
-        status=HoldStatus(row.status),
-        placed_at=row.placed_at,
-        expires_at=row.expires_at,
-        charged_micros=row.charged_micros,
-        is_charged_late=row.is_charged_late,
-    )
-
-
-_PIECES = text(
-    """
-    SELECT piece.lot_id, piece.amount_micros, lot.is_granted, lot.expires_at
-    FROM hold_allocations AS piece JOIN credit_lots AS lot ON lot.id = piece.lot_id
-    WHERE piece.hold_id = :hold_id
-    ORDER BY lot.expires_at NULLS LAST, lot.is_granted DESC, lot.id
-    """,
-)
-
-
-async def pieces_of(uow: UnitOfWork, hold_id: HoldId) -> list[Piece]:
-    """The pieces that a hold keeps, in spending order."""
-    rows = await uow.connection.execute(_PIECES, {"hold_id": hold_id})
-    return [Piece(LotId(row.lot_id), row.is_granted, row.amount_micros, row.expires_at) for row in rows]
-
-
-_END_HOLD = text(
-    """
-    UPDATE holds SET status = :status, ended_at = :ended_at, end_reason = :reason, charged_micros = :charged
-    WHERE id = :hold_id AND status = 'open'
-    """,
-)
-
-
-async def end_hold(
-    uow: UnitOfWork,
-    hold_id: HoldId,
-    status: HoldStatus,
-    *,
-    at: datetime,
-    reason: str | None = None,
-    charged_micros: int | None = None,
-) -> None:
-    """Ends an open hold."""
-    result = await uow.connection.execute(
-        _END_HOLD,
-        {"hold_id": hold_id, "status": status.value, "ended_at": at, "reason": reason, "charged": charged_micros},
-    )
-    assert result.rowcount == 1, "a hold ends once"
-
-
-_CHARGE_LATE = text(
-    """
-    UPDATE holds SET charged_micros = :charged, is_charged_late = true
-    WHERE id = :hold_id AND status = 'expired' AND charged_micros IS NULL
-    """,
-)
-
-
-async def mark_charged_late(uow: UnitOfWork, hold_id: HoldId, charged_micros: int) -> None:
-    """Notes that an operation whose hold had expired was charged after all."""
-    result = await uow.connection.execute(_CHARGE_LATE, {"hold_id": hold_id, "charged": charged_micros})
-    assert result.rowcount == 1, "an operation is charged once"
 
 
 async def due_holds(uow: UnitOfWork, now: datetime, limit: int) -> list[tuple[WalletId, OperationId]]:

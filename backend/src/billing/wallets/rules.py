@@ -56,6 +56,21 @@ class Settlement:
     taken: tuple[Piece, ...]
     debt_micros: int
 
+    @property
+    def charged_micros(self) -> int:
+        """What the operation is charged in all."""
+        return total(self.used) + total(self.taken) + self.debt_micros
+
+    def lot_changes(self) -> dict[LotId, tuple[int, int]]:
+        """How many micros each lot's (left, held) changes by."""
+        changes: dict[LotId, tuple[int, int]] = {}
+        moves = ((self.used, 0, -1), (self.returned, 1, -1), (self.expired, 0, -1), (self.taken, -1, 0))
+        for pieces, left_sign, held_sign in moves:
+            for piece in pieces:
+                left, held = changes.get(piece.lot_id, (0, 0))
+                changes[piece.lot_id] = (left + left_sign * piece.micros, held + held_sign * piece.micros)
+        return changes
+
 
 def spending_order(lots: Iterable[Lot], now: datetime) -> list[Lot]:
     """The lots that can be spent now: earliest expiry first, granted before paid on ties, then the older one."""
@@ -85,6 +100,14 @@ def available(lots: Iterable[Lot], debt_micros: int, currency: Currency, now: da
     """What a new hold can take: unexpired credit beyond the debt, never below zero."""
     spendable = sum(lot.left_micros for lot in spending_order(lots, now))
     return Money(max(0, spendable - debt_micros), currency)
+
+
+def available_after(
+    lots: Iterable[Lot], plan: Settlement, debt_micros: int, currency: Currency, now: datetime
+) -> Money:
+    """What a new hold can take once these lots have gone through this settlement; `debt_micros` is the debt then."""
+    spendable = sum(lot.left_micros for lot in spending_order(lots, now))
+    return Money(max(0, spendable - total(plan.taken) + total(plan.returned) - debt_micros), currency)
 
 
 def require_within_reply_cost(required: Money, limits: Iterable[Money | None]) -> None:

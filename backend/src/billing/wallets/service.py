@@ -14,14 +14,15 @@ from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.ledger.chart_of_accounts import BREAKAGE, REVENUE, SystemAccount
 from billing.ledger.errors import TransferIdReused
-from billing.ledger.postings import Transfer, TransferKind
+from billing.ledger.postings import Entry, Transfer, TransferKind
 from billing.ledger.repository import StatementLine
 from billing.ledger.service import LedgerService
-from billing.wallets import repository
+from billing.wallets import changes, repository
+from billing.wallets.changes import Ending, StoredHold
 from billing.wallets.errors import OperationEnded, OperationReused
 from billing.wallets.models import HoldStatus, LotSource
-from billing.wallets.movements import Movement, WalletState, book
-from billing.wallets.repository import LotView, StoredHold
+from billing.wallets.movements import Movement, WalletState, book, movement_of
+from billing.wallets.repository import LotView
 from billing.wallets.rules import (
     HoldId,
     Lot,
@@ -31,6 +32,7 @@ from billing.wallets.rules import (
     Settlement,
     WalletId,
     available,
+    available_after,
     is_past,
     plan_hold,
     plan_settlement,
@@ -132,7 +134,7 @@ class WalletService:
             TransferIdReused: the id was used for another amount, wallet, origin or source.
         """
         assert amount.micros > 0, "credit is a positive amount"
-        wallet = await self._lock(uow, wallet_id)
+        wallet = (await changes.lock(uow, wallet_id)).wallet
         details = {"source": source.value, "counter_account": counter_account, "amount": str(amount)}
         booked = await self._ledger.content_of(uow, transfer_id)
         if booked is not None:
@@ -146,13 +148,13 @@ class WalletService:
             uow, lot, wallet_id=wallet_id, source=source, amount_micros=amount.micros, origin=origin, at=now
         )
         incoming = Movement.of_pieces([Piece(lot.lot_id, lot.is_granted, lot.left_micros, expires_at)])
-        await self._move(
+        entries, after = book(wallet, incoming + Movement(owed=-paid_debt), {counter_account: -amount.micros})
+        await changes.write_movement(uow, after, {})
+        await self._post(
             uow,
-            wallet,
-            incoming + Movement(owed=-paid_debt),
-            {counter_account: -amount.micros},
-            kind=TransferKind.CREDIT,
-            reference=origin,
+            TransferKind.CREDIT,
+            origin,
+            entries,
             transfer_id=transfer_id,
             metadata={**details, "wallet_id": wallet_id},
         )
@@ -175,30 +177,27 @@ class WalletService:
             OperationReused: the operation has a hold of another amount.
         """
         assert at_most.micros >= 0, "a hold is not negative"
-        wallet = await self._lock(uow, wallet_id)
-        earlier = await repository.find_hold(uow, wallet_id, operation_id)
-        if earlier is not None:
-            if earlier.amount_micros != at_most.micros:
+        locked = await changes.lock(uow, wallet_id, operation_id)
+        wallet = locked.wallet
+        if locked.hold is not None:
+            if locked.hold.amount_micros != at_most.micros:
                 raise OperationReused(operation_id)
-            return _as_hold(earlier, wallet.currency)
+            return _as_hold(locked.hold, wallet.currency)
         require_within_reply_cost(at_most, (wallet.max_reply_cost, max_reply_cost))
         now = self._clock.now()
-        lots = await repository.spendable_lots(uow, wallet_id)
-        pieces = plan_hold(lots, wallet.debt_micros, at_most, now)
+        pieces = plan_hold(locked.lots, wallet.debt_micros, at_most, now)
         stored = StoredHold(
             hold_id=HoldId(self._ids.new("hld")),
             operation_id=operation_id,
             amount_micros=at_most.micros,
             status=HoldStatus.OPEN,
-            placed_at=now,
             expires_at=now + timedelta(seconds=self._settings.hold_ttl_seconds),
             charged_micros=None,
             is_charged_late=False,
         )
-        await repository.insert_hold(uow, wallet_id, stored, pieces)
-        await repository.change_lots(uow, {piece.lot_id: (-piece.micros, piece.micros) for piece in pieces})
-        movement = -Movement.of_pieces(pieces) + Movement(held=total(pieces))
-        await self._move(uow, wallet, movement, {}, kind=TransferKind.HOLD, reference=operation_id)
+        entries, after = book(wallet, -Movement.of_pieces(pieces) + Movement(held=total(pieces)), {})
+        await changes.write_hold(uow, after, stored, pieces, now)
+        await self._post(uow, TransferKind.HOLD, operation_id, entries)
         return _as_hold(stored, wallet.currency)
 
     async def settle(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, actual: Money) -> Charge:
@@ -211,28 +210,29 @@ class WalletService:
             OperationEnded: the operation was released, or charged another amount.
         """
         assert actual.micros >= 0, "a charge is not negative"
-        wallet = await self._lock(uow, wallet_id)
-        hold = await repository.find_hold(uow, wallet_id, operation_id)
+        locked = await changes.lock(uow, wallet_id, operation_id)
+        wallet, hold, now = locked.wallet, locked.hold, self._clock.now()
         assert hold is not None, f"operation {operation_id} has a hold"
-        lots = await repository.spendable_lots(uow, wallet_id)
-        now = self._clock.now()
         if hold.charged_micros is not None:
             if hold.charged_micros != actual.micros:
                 raise OperationEnded(operation_id, f"charged {Money(hold.charged_micros, wallet.currency)}")
-            free = available(lots, wallet.debt_micros, wallet.currency, now)
+            free = available(locked.lots, wallet.debt_micros, wallet.currency, now)
             return Charge(operation_id, actual, hold.is_charged_late, Money.zero(wallet.currency), free)
         if hold.status is HoldStatus.RELEASED:
             raise OperationEnded(operation_id, "released without a charge")
         is_late = hold.status is HoldStatus.EXPIRED
-        held = [] if is_late else await repository.pieces_of(uow, hold.hold_id)
-        plan = plan_settlement(held, lots, actual.micros, now)
-        if is_late:
-            await repository.mark_charged_late(uow, hold.hold_id, actual.micros)
-        else:
-            await repository.end_hold(uow, hold.hold_id, HoldStatus.SETTLED, at=now, charged_micros=actual.micros)
-        after = await self._apply(uow, wallet, plan, operation_id, is_late=is_late)
-        lots_after = await repository.spendable_lots(uow, wallet_id)
-        free = available(lots_after, after.debt_micros, wallet.currency, now)
+        plan = plan_settlement(locked.pieces, locked.lots, actual.micros, now)
+        ending = Ending(
+            hold_id=hold.hold_id,
+            status=hold.status if is_late else HoldStatus.SETTLED,
+            at=now,
+            charged_micros=actual.micros,
+            is_late=is_late,
+        )
+        after = await self._end(
+            uow, wallet, ending, plan, TransferKind.LATE_CHARGE if is_late else TransferKind.CHARGE, operation_id
+        )
+        free = available_after(locked.lots, plan, after.debt_micros, wallet.currency, now)
         return Charge(operation_id, actual, is_late, Money(plan.debt_micros, wallet.currency), free)
 
     async def release(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, *, reason: str) -> None:
@@ -289,97 +289,60 @@ class WalletService:
         """The wallet's latest movements as its owner sees them, newest first."""
         return await self._ledger.statement(uow, wallet_id, limit=limit)
 
-    async def _lock(self, uow: UnitOfWork, wallet_id: WalletId) -> WalletState:
-        return await repository.read_wallet(uow, wallet_id, for_update=True)
-
     async def _give_back(
-        self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, ending: HoldStatus, reason: str
+        self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, status: HoldStatus, reason: str
     ) -> None:
-        wallet = await self._lock(uow, wallet_id)
-        hold = await repository.find_hold(uow, wallet_id, operation_id)
+        locked = await changes.lock(uow, wallet_id, operation_id)
+        wallet, hold = locked.wallet, locked.hold
         assert hold is not None, f"operation {operation_id} has a hold"
-        if hold.charged_micros is not None and ending is HoldStatus.RELEASED:
+        if hold.charged_micros is not None and status is HoldStatus.RELEASED:
             raise OperationEnded(operation_id, f"charged {Money(hold.charged_micros, wallet.currency)}")
         if hold.status is not HoldStatus.OPEN:
             return
         now = self._clock.now()
-        pieces = await repository.pieces_of(uow, hold.hold_id)
-        await repository.end_hold(uow, hold.hold_id, ending, at=now, reason=reason)
-        plan = plan_settlement(pieces, [], 0, now)
-        await self._apply(uow, wallet, plan, operation_id, is_late=False, kind=_ENDING_KIND[ending])
+        ending = Ending(hold_id=hold.hold_id, status=status, at=now, reason=reason)
+        plan = plan_settlement(locked.pieces, (), 0, now)
+        await self._end(uow, wallet, ending, plan, _ENDING_KIND[status], operation_id)
 
-    async def _apply(
+    async def _end(
         self,
         uow: UnitOfWork,
         wallet: WalletState,
+        ending: Ending,
         plan: Settlement,
+        kind: TransferKind,
         operation_id: OperationId,
-        *,
-        is_late: bool,
-        kind: TransferKind | None = None,
     ) -> WalletState:
-        """Moves lots, balances and books as the plan says, in one transfer."""
-        changes = {piece.lot_id: (0, -piece.micros) for piece in plan.used}
-        for piece in plan.returned:
-            left, held = changes.get(piece.lot_id, (0, 0))
-            changes[piece.lot_id] = (left + piece.micros, held - piece.micros)
-        for piece in plan.expired:
-            left, held = changes.get(piece.lot_id, (0, 0))
-            changes[piece.lot_id] = (left, held - piece.micros)
-        for piece in plan.taken:
-            left, held = changes.get(piece.lot_id, (0, 0))
-            changes[piece.lot_id] = (left - piece.micros, held)
-        await repository.change_lots(uow, changes)
-        released = total(plan.used) + total(plan.returned) + total(plan.expired)
-        movement = (
-            Movement.of_pieces(plan.returned)
-            + -Movement.of_pieces(plan.taken)
-            + Movement(held=-released, owed=plan.debt_micros)
-        )
-        charged = total(plan.used) + total(plan.taken) + plan.debt_micros
-        return await self._move(
-            uow,
-            wallet,
-            movement,
-            {REVENUE: charged, BREAKAGE: total(plan.expired)},
-            kind=kind or (TransferKind.LATE_CHARGE if is_late else TransferKind.CHARGE),
-            reference=operation_id,
-        )
+        """Ends the hold, moves lots, balances and books as the plan says, in one transfer."""
+        entries, after = book(wallet, movement_of(plan), {REVENUE: plan.charged_micros, BREAKAGE: total(plan.expired)})
+        await changes.write_ending(uow, after, ending, plan.lot_changes())
+        await self._post(uow, kind, operation_id, entries)
+        return after
 
     async def _post_breakage(self, uow: UnitOfWork, wallet_id: WalletId, now: datetime) -> None:
-        wallet = await self._lock(uow, wallet_id)
-        lots = await repository.spendable_lots(uow, wallet_id)
+        locked = await changes.lock(uow, wallet_id)
         pieces = [
             piece
-            for piece in (Piece(lot.lot_id, lot.is_granted, lot.left_micros, lot.expires_at) for lot in lots)
+            for piece in (Piece(lot.lot_id, lot.is_granted, lot.left_micros, lot.expires_at) for lot in locked.lots)
             if is_past(piece, now)
         ]
-        await repository.change_lots(uow, {piece.lot_id: (-piece.micros, 0) for piece in pieces})
-        await self._move(
-            uow,
-            wallet,
-            -Movement.of_pieces(pieces),
-            {BREAKAGE: total(pieces)},
-            kind=TransferKind.BREAKAGE,
-            reference=wallet_id,
-        )
+        entries, after = book(locked.wallet, -Movement.of_pieces(pieces), {BREAKAGE: total(pieces)})
+        await changes.write_movement(uow, after, {piece.lot_id: (-piece.micros, 0) for piece in pieces})
+        await self._post(uow, TransferKind.BREAKAGE, wallet_id, entries)
 
-    async def _move(
+    async def _post(
         self,
         uow: UnitOfWork,
-        wallet: WalletState,
-        movement: Movement,
-        system: Mapping[SystemAccount, int],
-        *,
         kind: TransferKind,
         reference: str,
+        entries: tuple[Entry, ...],
+        *,
         transfer_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
-    ) -> WalletState:
-        """Books the movement and stores the balances after it; nothing to move books nothing."""
-        entries, after = book(wallet, movement, system)
+    ) -> None:
+        """Books the entries; where nothing moved there is nothing to book."""
         if not entries:
-            return wallet
+            return
         transfer = Transfer(
             transfer_id=transfer_id or self._ids.new("trf"),
             kind=kind,
@@ -390,8 +353,6 @@ class WalletService:
         )
         is_new = await self._ledger.post(uow, transfer)
         assert is_new, f"transfer {transfer.transfer_id} moves money once"
-        await repository.store_balances(uow, after)
-        return after
 
 
 _ENDING_KIND = {HoldStatus.RELEASED: TransferKind.RELEASE, HoldStatus.EXPIRED: TransferKind.EXPIRY}
