@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -205,6 +206,15 @@ class Broken:
         return OFFER
 
 
+class Hanging:
+    """A service that never answers."""
+
+    async def standing(self, *_given: object) -> NoReturn:
+        """Waits for ever."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
 def pages_with(built: Services, **broken: Any) -> Services:
     """The application with these services broken behind the pages."""
     working: dict[str, Any] = {
@@ -213,8 +223,14 @@ def pages_with(built: Services, **broken: Any) -> Services:
         "usage": built.usage,
         "topups": built.topups,
     }
-    threshold = built.settings.pages.threshold(CURRENCY)
-    return replace(built, pages=PagesService(begin=built.begin, ids=built.ids, threshold=threshold, **working | broken))
+    pages = PagesService(
+        begin=built.begin,
+        ids=built.ids,
+        threshold=built.settings.pages.threshold(CURRENCY),
+        card_seconds_max=1.0,
+        **working | broken,
+    )
+    return replace(built, pages=pages)
 
 
 class TestACardThatFails:
@@ -236,6 +252,12 @@ class TestACardThatFails:
         assert "We could not load your free limits." in page.text
         assert "Top-up +RUB 500.00" in page.text
         assert page.links["Try again"] == "/billing/balance"
+
+    async def test_a_silent_service_holds_up_only_its_own_card(self, seen_with: Callable[..., Awaitable[Html]]) -> None:
+        page = await seen_with(quotas=Hanging())
+
+        assert "We could not load your free limits." in page.text
+        assert page.figures["Available"] == "RUB 500.00"
 
     async def test_the_activity_hides_nothing_else(self, seen_with: Callable[..., Awaitable[Html]]) -> None:
         page = await seen_with(usage=Broken())

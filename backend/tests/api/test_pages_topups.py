@@ -24,6 +24,12 @@ async def _provider_works_again(shop: Shop) -> AsyncIterator[None]:
     await shop.forget_faults()
 
 
+async def mended(ada: Visitor, answer: httpx.Response) -> Html:
+    """The form as a refused one comes back: by a redirect, so that no reload and no way back sends it again."""
+    assert answer.status_code == 303, answer.text
+    return await ada.see(answer.headers["location"])
+
+
 def code_of(answer: httpx.Response) -> tuple[int, str | None]:
     """The refusal's status and code."""
     return answer.status_code, answer.headers.get("X-Billing-Error")
@@ -70,26 +76,25 @@ class TestChoosingAnAmount:
         assert await shop.amount_of(payment_id) == "500.00"
 
     @pytest.mark.parametrize(
-        ("typed", "refusal"),
+        ("typed", "code"),
         [
-            ("12abc", (400, "amount_unreadable")),
-            ("", (400, "amount_unreadable")),
-            ("1,000", (400, "amount_ambiguous")),
-            ("500.001", (400, "amount_too_precise")),
-            ("99.99", (400, "amount_not_offered")),
-            ("100000.01", (400, "amount_not_offered")),
+            ("12abc", "amount_unreadable"),
+            ("", "amount_unreadable"),
+            ("1,000", "amount_ambiguous"),
+            ("500.001", "amount_too_precise"),
+            ("99.99", "amount_not_offered"),
+            ("100000.01", "amount_not_offered"),
+            ("<script>", "amount_unreadable"),
         ],
     )
-    async def test_a_doubtful_amount_is_refused_and_stays_to_be_mended(
-        self, shop: Shop, typed: str, refusal: tuple[int, str]
-    ) -> None:
+    async def test_a_doubtful_amount_is_refused_and_stays_to_be_mended(self, shop: Shop, typed: str, code: str) -> None:
         before = len(await shop.yookassa.payments())
         async with shop.visitor() as ada:
             answer = await ada.top_up("custom", custom_amount=typed)
+            page = await mended(ada, answer)
 
-        page = Html(answer.text)
         field = next(given for given in page.inputs if given.get("name") == "custom_amount")
-        assert code_of(answer) == refusal
+        assert code_of(answer) == (303, code)
         assert page.chosen() == "custom"
         assert (field["value"], field["aria-invalid"]) == (typed, "true")
         assert len(await shop.yookassa.payments()) == before
@@ -97,19 +102,25 @@ class TestChoosingAnAmount:
     async def test_no_choice_at_all_is_said(self, shop: Shop) -> None:
         async with shop.visitor() as ada:
             answer = await ada.top_up("")
+            page = await mended(ada, answer)
 
-        assert code_of(answer) == (400, "amount_not_chosen")
-        assert "Choose an amount to top up." in Html(answer.text).text
+        assert code_of(answer) == (303, "amount_not_chosen")
+        assert "Choose an amount to top up." in page.text
 
     async def test_a_refused_form_still_says_what_the_blocked_call_lacked(self, shop: Shop) -> None:
         async with shop.visitor() as ada:
-            answer = await ada.top_up(
-                "custom", custom_amount="12abc", missing="412.30", return_to="/billing/playground"
-            )
+            typed = {"custom_amount": "12abc", "missing": "412.30", "return_to": "/billing/playground"}
+            page = await mended(ada, await ada.top_up("custom", **typed))
 
-        page = Html(answer.text)
         assert "RUB 412.30 was missing" in page.text
         assert page.hidden("return_to") == "/billing/playground"
+
+    async def test_a_link_can_only_show_sentences_of_ours(self, shop: Shop) -> None:
+        async with shop.visitor() as ada:
+            page = await ada.see("/billing/balance?error=Send+money+to+me")
+
+        assert "Something went wrong on our side" in page.text
+        assert "Send money to me" not in page.text
 
     async def test_a_member_cannot_top_up_by_hand_either(self, shop: Shop) -> None:
         async with shop.visitor(role=Role.MEMBER) as grace:
@@ -216,6 +227,17 @@ class TestComingBack:
         assert "Waiting for your payment" in page.text
         assert page.figures["Available"] == "RUB 0.00"
 
+    async def test_a_contradiction_is_credited_to_nobody_and_said(self, shop: Shop) -> None:
+        async with shop.visitor() as ada:
+            payment_id = await begun(ada)
+            await shop.yookassa.pay(await shop.provider_id_of(payment_id))
+            await shop.yookassa.plan("altered", "get_payment", changes={"amount": {"value": "5.00"}})
+
+            page = await came_back(ada, payment_id)
+
+        assert "We are looking at this payment" in page.text
+        assert page.figures["Available"] == "RUB 0.00"
+
     async def test_the_card_alone_follows_the_payment_to_its_end(self, shop: Shop) -> None:
         async with shop.visitor() as ada:
             payment_id = await begun(ada)
@@ -267,22 +289,22 @@ class TestComingBack:
 
 class TestAProviderThatCannotBegin:
     @pytest.mark.parametrize(
-        ("fault", "refusal", "sentence"),
+        ("fault", "code", "sentence"),
         [
-            ("unavailable", (503, "provider_unavailable"), "cannot be reached right now"),
-            ("rate_limited", (503, "provider_rate_limited"), "is busy"),
+            ("unavailable", "provider_unavailable", "cannot be reached right now"),
+            ("rate_limited", "provider_rate_limited", "is busy"),
         ],
     )
     async def test_is_told_in_a_sentence_with_the_choice_kept(
-        self, shop: Shop, fault: str, refusal: tuple[int, str], sentence: str
+        self, shop: Shop, fault: str, code: str, sentence: str
     ) -> None:
         async with shop.visitor() as ada:
             await shop.yookassa.plan(fault, "create_payment", times=10)
 
             answer = await ada.top_up("1000.00")
+            page = await mended(ada, answer)
 
-        page = Html(answer.text)
-        assert code_of(answer) == refusal
+        assert code_of(answer) == (303, code)
         assert sentence in page.text
         assert page.chosen() == "1000.00"
 

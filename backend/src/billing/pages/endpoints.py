@@ -36,6 +36,8 @@ from billing.payments.service import TopupStatus
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 router.include_router(sign_in_endpoints.router)
 
+_TYPED_LENGTH_MAX = 40
+
 Field = Annotated[str, Form()]
 
 
@@ -56,13 +58,21 @@ async def balance_page(
     caller: Caller,
     html: Html,
     pages: Pages,
-    missing: str | None = None,
     topup: str | None = None,
+    choice: str | None = None,
+    custom_amount: str = "",
+    missing: str | None = None,
     return_to: str | None = None,
+    error: str | None = None,
 ) -> Response:
-    """The wallet; `topup` names the payment that the customer comes back from, `missing` what a blocked call lacked."""
-    draft = TopupDraft(missing=missing, return_to=app_path_of(return_to))
-    return await _balance(request, caller, html, pages, draft=draft, topup_id=topup)
+    """The wallet; `topup` names the payment that the customer comes back from, `missing` what a blocked call lacked.
+
+    The other parameters bring back a top-up form that was refused, so that neither reloading nor going back sends it.
+    """
+    draft = TopupDraft(choice, custom_amount, missing, app_path_of(return_to), error)
+    page = await pages.balance_page(caller, draft=draft, topup_id=topup)
+    frame = frame_of(request, caller, section=Section.BALANCE, chip=pages.chip(page.balance))
+    return html.page("balance.html", frame=frame, **context_of(page))
 
 
 @router.get("/billing/balance/cards/balance")
@@ -110,7 +120,6 @@ async def start_topup(
     request: Request,
     caller: Caller,
     html: Html,
-    pages: Pages,
     topups: Topups,
     choice: Field = "",
     custom_amount: Field = "",
@@ -119,7 +128,7 @@ async def start_topup(
     return_to: Field = "",
 ) -> Response:
     """Begins a payment and leads to the payment page; the same form with the same amount is the same payment."""
-    draft = TopupDraft(choice or None, custom_amount, missing or None, app_path_of(return_to))
+    draft = TopupDraft(choice, custom_amount[:_TYPED_LENGTH_MAX], missing, app_path_of(return_to))
     try:
         amount = _chosen_amount(draft, topups.offer.currency)
         topup = await topups.start(
@@ -133,16 +142,10 @@ async def start_topup(
     except Forbidden:
         raise
     except BillingError as refusal:
-        return await _balance(request, caller, html, pages, draft=replace(draft, refusal=refusal))
+        return html.see_other(_draft_path(replace(draft, error_code=refusal.code)), refusal=refusal)
     if topup.status is TopupStatus.PENDING:
         return html.see_other(f"/billing/topups/{topup.payment_id}/pay")
     return html.see_other(_balance_path(topup.payment_id))
-
-
-@router.get("/billing/topups")
-async def start_topup_again(html: Html) -> Response:
-    """Where a browser lands that asks for the form's own address."""
-    return html.see_other(HOME_PATH)
 
 
 @router.get("/billing/topups/{payment_id}/pay")
@@ -198,23 +201,6 @@ async def ask(
     return html.page(template, **context)
 
 
-async def _balance(
-    request: Request,
-    caller: Principal,
-    html: Renderer,
-    pages: PagesService,
-    *,
-    draft: TopupDraft,
-    topup_id: str | None = None,
-) -> Response:
-    page = await pages.balance_page(caller, draft=draft, topup_id=topup_id)
-    frame = frame_of(request, caller, section=Section.BALANCE, chip=pages.chip(page.balance))
-    context = {"frame": frame, **context_of(page)}
-    if draft.refusal is not None:
-        return html.refused("balance.html", draft.refusal, **context)
-    return html.page("balance.html", **context)
-
-
 async def _playground_context(
     request: Request, caller: Principal, pages: PagesService, playground: Playground, model: str, prompt: str
 ) -> dict[str, object]:
@@ -230,10 +216,23 @@ async def _playground_context(
 
 def _chosen_amount(draft: TopupDraft, currency: Currency) -> Money:
     """The amount that the chosen button stands for; what is typed counts only where "Other amount" is chosen."""
-    if draft.choice is None:
+    if not draft.choice:
         raise AmountNotChosen
     return read_amount(draft.custom_typed if draft.choice == CUSTOM else draft.choice, currency)
 
 
 def _balance_path(payment_id: str) -> str:
     return f"{HOME_PATH}?{urlencode({'topup': payment_id})}"
+
+
+def _draft_path(draft: TopupDraft) -> str:
+    fields = {
+        "error": draft.error_code,
+        "choice": draft.choice,
+        "custom_amount": draft.custom_typed,
+        "missing": draft.missing,
+        "return_to": draft.return_to,
+    }
+    # The field that is to be mended takes the focus, which a fragment would prevent.
+    fragment = "" if draft.choice == CUSTOM else "#top-up"
+    return f"{HOME_PATH}?{urlencode({name: value for name, value in fields.items() if value})}{fragment}"

@@ -23,6 +23,7 @@ LANGUAGE: Final = "en"
 STATIC_FOLDER: Final = Path(__file__).parent / "static"
 STATIC_PATH: Final = "/static"
 _TEMPLATE_FOLDER: Final = Path(__file__).parent / "templates"
+_ERROR_HEADER: Final = "X-Billing-Error"
 _OK: Final = 200
 _SEE_OTHER: Final = 303
 
@@ -68,15 +69,18 @@ class Renderer:
     def refused(self, template: str, refusal: BillingError, **context: Any) -> Response:
         """The template with the refusal's status, and its code for programs in `X-Billing-Error` (G11)."""
         response = self._written(template, context, self.status_of(refusal))
-        response.headers["X-Billing-Error"] = refusal.code
+        response.headers[_ERROR_HEADER] = refusal.code
         retry_after = refusal.facts.get("retry_after_seconds")
         if retry_after is not None:
             response.headers["Retry-After"] = str(retry_after)
         return response
 
-    def see_other(self, path: str) -> Response:
-        """Sends the browser to a path inside the app with GET."""
-        return RedirectResponse(self.url(path), status_code=_SEE_OTHER, headers=SECURITY_HEADERS)
+    def see_other(self, path: str, *, refusal: BillingError | None = None) -> Response:
+        """Sends the browser to a path inside the app with GET, after a refusal to where it is explained."""
+        response = RedirectResponse(self.url(path), status_code=_SEE_OTHER, headers=SECURITY_HEADERS)
+        if refusal is not None:
+            response.headers[_ERROR_HEADER] = refusal.code
+        return response
 
     def _written(self, template: str, context: Mapping[str, Any], status: int) -> Response:
         html = self._environment.get_template(template).render(context)

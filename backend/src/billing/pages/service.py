@@ -36,7 +36,6 @@ from billing.wallets.service import WalletService
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
-_WIDGET_SECONDS_MAX = 4.0
 _ACTIVITY_LENGTH = 10
 _CHARGES = frozenset({TransferKind.CHARGE, TransferKind.LATE_CHARGE})
 
@@ -54,6 +53,7 @@ class PagesService:
         usage: UsageService,
         topups: TopupService,
         threshold: Money,
+        card_seconds_max: float = 4.0,
     ) -> None:
         self._begin = begin
         self._ids = ids
@@ -62,6 +62,7 @@ class PagesService:
         self._usage = usage
         self._topups = topups
         self._threshold = threshold
+        self._card_seconds_max = card_seconds_max
 
     async def balance_page(self, principal: Principal, *, draft: TopupDraft, topup_id: str | None) -> BalancePageView:
         """The whole page, with the top-up form as the customer left it.
@@ -89,17 +90,17 @@ class PagesService:
     async def balance(self, principal: Principal) -> Widget[BalanceView]:
         """The wallet's figures."""
         require(principal, Permission.READ_BILLING)
-        return await _attempt("balance", self._load_balance(principal))
+        return await self._attempt("balance", self._load_balance(principal))
 
     async def free_limits(self, principal: Principal) -> Widget[FreeLimitsView]:
         """The free limits of this cycle."""
         require(principal, Permission.READ_BILLING)
-        return await _attempt("free-limits", self._load_free_limits(principal))
+        return await self._attempt("free-limits", self._load_free_limits(principal))
 
     async def activity(self, principal: Principal) -> Widget[ActivityListView]:
         """The latest top-ups and calls in one list, newest first."""
         require(principal, Permission.READ_BILLING)
-        return await _attempt("activity", self._load_activity(principal))
+        return await self._attempt("activity", self._load_activity(principal))
 
     async def notice(self, principal: Principal) -> NoticeView | None:
         """The low-balance notice as it is now; None where there is nothing to say, or nothing is known."""
@@ -113,7 +114,7 @@ class PagesService:
             PaymentNotFound: it is no payment of the caller's account.
         """
         require(principal, Permission.READ_BILLING)
-        return await _attempt("topup", self._reconciled(principal, payment_id))
+        return await self._attempt("topup", self._reconciled(principal, payment_id))
 
     def chip(self, balance: Widget[BalanceView]) -> ChipView | None:
         """The balance in the header; without a balance there is none."""
@@ -168,7 +169,7 @@ class PagesService:
     async def _topup_in_books(self, principal: Principal, topup_id: str | None) -> Widget[TopupView] | None:
         if topup_id is None:
             return None
-        return await _attempt("topup", self._in_books(principal, topup_id))
+        return await self._attempt("topup", self._in_books(principal, topup_id))
 
     async def _in_books(self, principal: Principal, topup_id: str) -> TopupView:
         return TopupView.of(await self._topups.get(principal, topup_id))
@@ -176,22 +177,19 @@ class PagesService:
     async def _reconciled(self, principal: Principal, payment_id: str) -> TopupView:
         try:
             return TopupView.of(await self._topups.reconcile(principal, payment_id))
-        except PaymentUnderReview:
-            return TopupView.of(await self._topups.get(principal, payment_id), is_under_review=True)
-        except (ProviderFailure, PaymentsNotConfigured) as failure:
-            # The page goes on asking, and without it the webhook or the sweep finishes the payment.
+        except (PaymentUnderReview, ProviderFailure, PaymentsNotConfigured) as failure:
+            # Our books say what is known. The page goes on asking, and without it the webhook finishes the payment.
             _log.warning("topup_not_reconciled", payment_id=payment_id, code=failure.code)
             return TopupView.of(await self._topups.get(principal, payment_id))
 
-
-async def _attempt(name: str, load: Awaitable[T]) -> Widget[T]:
-    """The error boundary of one card: a failure or a hang becomes this card's state, and is logged with its trace."""
-    try:
-        async with asyncio.timeout(_WIDGET_SECONDS_MAX):
-            return Widget(await load)
-    except PaymentNotFound:
-        # Not a failure: the page itself is not this customer's to see.
-        raise
-    except Exception:  # noqa: BLE001 - whatever broke, the other cards must not (a boundary, not a way to go on)
-        _log.exception("widget_failed", widget=name)
-        return Widget(None)
+    async def _attempt(self, card: str, load: Awaitable[T]) -> Widget[T]:
+        """The error boundary of one card: a failure or a hang becomes this card's state, with its trace in the log."""
+        try:
+            async with asyncio.timeout(self._card_seconds_max):
+                return Widget(await load)
+        except PaymentNotFound:
+            # Not a failure: the page itself is not this customer's to see.
+            raise
+        except Exception:  # noqa: BLE001 - whatever broke, the other cards must not (a boundary, not a way to go on)
+            _log.exception("card_failed", card=card)
+            return Widget(None)

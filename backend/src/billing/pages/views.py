@@ -7,7 +7,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Generic, Self, TypeVar
 
-from billing.kit.errors import BillingError
 from billing.kit.money import Currency, Money
 from billing.ledger.postings import TransferKind
 from billing.pages.rules import Advice, FreeUsage, recommended_preset
@@ -130,14 +129,15 @@ class PresetView:
 
 @dataclass(frozen=True, slots=True)
 class TopupDraft:
-    """What the customer has chosen and typed so far, and what was wrong with it."""
+    """What the customer has chosen and typed so far; all of it comes back through an address."""
 
     choice: str | None = None
     custom_typed: str = ""
     missing: str | None = None
     """What a link claims that a blocked call lacked."""
     return_to: str | None = None
-    refusal: BillingError | None = None
+    error_code: str | None = None
+    """What was wrong with the last try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class TopupFormView:
             intent=intent,
             missing=missing,
             return_to=draft.return_to,
-            error_code=draft.refusal.code if draft.refusal else None,
+            error_code=draft.error_code,
         )
 
 
@@ -201,13 +201,11 @@ class TopupView:
     state: TopupState
     amount: Money
     return_to: str | None
-    confirmation_url: str | None = None
 
     @classmethod
-    def of(cls, topup: Topup, *, is_under_review: bool = False) -> Self:
+    def of(cls, topup: Topup) -> Self:
         """What can be said about this payment and about no other."""
-        state = TopupState.UNDER_REVIEW if is_under_review else _state_of(topup)
-        return cls(topup.payment_id, state, topup.amount, topup.return_to, topup.confirmation_url)
+        return cls(topup.payment_id, _state_of(topup), topup.amount, topup.return_to)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +355,8 @@ class RefusalView:
 
 
 def _state_of(topup: Topup) -> TopupState:
+    if topup.is_under_review:
+        return TopupState.UNDER_REVIEW
     match topup.status:
         case TopupStatus.SUCCEEDED:
             return TopupState.CREDITED

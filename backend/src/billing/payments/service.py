@@ -77,6 +77,8 @@ class Topup:
     confirmation_url: str | None
     cancellation: Cancellation | None
     return_to: str | None
+    is_under_review: bool = False
+    """The provider's object contradicted our record when we last looked; nothing is credited until a person decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,4 +360,5 @@ def _topup(payment: Payment) -> Topup:
         confirmation_url=payment.confirmation_url if payment.state is PaymentState.PENDING else None,
         cancellation=payment.cancellation,
         return_to=payment.return_to,
+        is_under_review=payment.contradiction is not None,
     )

@@ -2,6 +2,18 @@
 import { cardNamed, reload } from "./cards.js";
 import { isWaiting, setWaiting } from "./forms.js";
 
+const DRAFT = "billing.prompt";
+
+/** An address cannot carry every prompt; this tab remembers what its links leave behind. */
+export function keepPrompt() {
+  const prompt = document.getElementById("prompt");
+  // Nobody is signed in here: the next person must not find the last one's words.
+  if (document.getElementById("password")) sessionStorage.removeItem(DRAFT);
+  if (!prompt) return;
+  if (prompt.value === "") prompt.value = sessionStorage.getItem(DRAFT) ?? "";
+  prompt.addEventListener("input", () => sessionStorage.setItem(DRAFT, prompt.value));
+}
+
 function say(place, sentence) {
   const notice = document.createElement("p");
   notice.className = "notice notice-bad";
