@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import OperationalError
 
 from backend.tests.builders.gateway import SETTINGS, Gate, Provider, build_gate, chat, free_terms, open_gate, routes_to
 from backend.tests.builders.wallets import rub
@@ -17,7 +19,7 @@ from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
 from billing.gateway.errors import BillingUnavailable, UpstreamTimeout, UpstreamUnreachable
 from billing.kit.database import application_engine
-from billing.kit.unit_of_work import Begin, units_of_work
+from billing.kit.unit_of_work import Begin, UnitOfWork, units_of_work
 from billing.pricing.rules import NewRate, Unit
 from billing.pricing.seed import DEMO_FREE
 from billing.usage.rules import BillingSource
@@ -206,6 +208,35 @@ class TestTheBooksCannotBeReached:
         clock.move(HOLDS)
         await gate.wallets.service.sweep()
         assert (await gate.accounts(payer)).balance.available == rub("100")
+
+    @pytest.mark.parametrize("model", ["demo-small", DEMO_FREE])
+    async def test_a_connection_that_breaks_after_the_commit_books_once(self, model: str, gate: Gate) -> None:
+        await gate.set_terms(free_terms())
+        payer = await gate.payer("100")
+        breaks_next: list[str] = []
+
+        @asynccontextmanager
+        async def begin() -> AsyncIterator[UnitOfWork]:
+            async with gate.begin() as uow:
+                yield uow
+            if breaks_next:
+                raise OperationalError(breaks_next.pop(), {}, ConnectionError())
+
+        async def it_will_break() -> None:
+            breaks_next.append("COMMIT")
+
+        fragile = build_gate(
+            begin=begin, wallets=gate.wallets, town=gate.town, routes=gate.routes, upstream=gate.upstream
+        )
+        answer = await fragile.while_waiting(it_will_break).ask(payer, chat(model=model))
+
+        after = await gate.accounts(payer)
+        (event,) = after.events
+        assert breaks_next == []
+        assert (answer.status, answer.charged) == (200, event.charged)
+        assert sum((charge.micros for charge in after.charges), 0) == event.charged.micros
+        assert answer.balance == after.balance.available
+        assert after.drifts == ()
 
     async def test_free_use_that_cannot_be_recorded_is_not_delivered(
         self, gate: Gate, forbidding: Forbidding, clock: StoppedClock

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from psycopg import Error as DriverError
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.customers.rules import Permission, Principal, require
@@ -307,10 +308,10 @@ def failing_closed() -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, DriverError, OSError) as error:
         # The error's own words hold statements with their values; kind and state say what is wrong without them.
-        cause = getattr(error, "orig", None)
-        _log.error("billing_unavailable", kind=type(error).__name__, state=getattr(cause, "sqlstate", None))
+        cause = getattr(error, "orig", error)
+        _log.error("billing_unavailable", kind=type(cause).__name__, state=getattr(cause, "sqlstate", None))
         raise BillingUnavailable from error
 
 
