@@ -105,6 +105,39 @@ class TestTheManifest:
 
         assert [(problem.flaw, problem.source) for problem in evidence.problems] == [(Flaw.CORRUPT, "summary.json")]
 
+    def test_a_file_added_afterwards_is_foreign(self, new_bundle: NewBundle) -> None:
+        bundle = self.judged(new_bundle)
+        bundle.process(process="gw7").passed("tests/rules.py::test_late")
+
+        evidence = assemble(bundle.path)
+
+        assert (Flaw.FOREIGN, "events/rules/gw7.jsonl") in {
+            (problem.flaw, problem.source) for problem in evidence.serious_problems
+        }
+
+    @pytest.mark.parametrize("relative", ["events/rules/main.jsonl", "logs/rules.log", "run.json"])
+    def test_judging_again_does_not_heal_what_was_changed(self, new_bundle: NewBundle, relative: str) -> None:
+        bundle = self.judged(new_bundle)
+        path = bundle.path / relative
+        path.write_text(path.read_text() + "\n")
+        for _ in range(2):
+            evidence = assemble(bundle.path)
+            write_reports(bundle.path, evidence, judge_all(evidence))
+
+        again = assemble(bundle.path)
+
+        assert (Flaw.CORRUPT, relative) in {(problem.flaw, problem.source) for problem in again.serious_problems}
+
+    def test_what_is_derived_may_be_written_again(self, new_bundle: NewBundle) -> None:
+        bundle = self.judged(new_bundle)
+        (bundle.path / "junit" / "merged.xml").unlink()
+        evidence = assemble(bundle.path)
+        write_reports(bundle.path, evidence, judge_all(evidence))
+
+        again = assemble(bundle.path)
+
+        assert again.problems == ()
+
     @pytest.mark.parametrize("content", ["", "{", "[]", '{"files": {"../x": {"sha256": "", "bytes": 0}}}'])
     def test_a_broken_manifest_is_no_evidence(self, new_bundle: NewBundle, content: str) -> None:
         bundle = self.judged(new_bundle)

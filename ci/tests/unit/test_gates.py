@@ -133,7 +133,7 @@ class TestAllSuitesRan:
 
         found = verdict(bundle)
 
-        assert (found.outcome, found.why) == (Outcome.NO_EVIDENCE, "Suite pages left no report.")
+        assert (found.outcome, found.why) == (Outcome.NO_EVIDENCE, "pages left no report.")
         assert found.next_command == "confidence run --tier pr-fast --suite pages"
 
     def test_a_suite_that_skipped_everything_proved_nothing(self, new_bundle: NewBundle) -> None:

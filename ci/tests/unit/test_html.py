@@ -115,7 +115,7 @@ class TestWhatIsSaid:
             "<i>tail</i>",
             "It was running when its process ended.",
             "ImportError while importing tests/broken.py",
-            "confidence run --tier pr-fast --suite rules",
+            "confidence run --tier pr-fast",
         ):
             assert words in page.text
 

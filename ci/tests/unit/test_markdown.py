@@ -42,7 +42,7 @@ class TestTheSummary:
         text = markdown_of(bundle)
 
         assert text.index("Weakened run") < text.index("Why it is not green") < text.index("### Suites")
-        assert "- next: `confidence run --tier pr-fast --suite rules`" in text
+        assert "- next: `confidence run --tier pr-fast`" in text
 
     def test_a_hostile_name_is_just_text(self, new_bundle: NewBundle) -> None:
         bundle = new_bundle(gates=(GateSpec("no-failures"),))

@@ -12,6 +12,12 @@ from confidence.model.shapes import MalformedRecordError
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
+_RAW_DOCUMENTS = frozenset({"plan.json", "run.json", "merge.json"})
+_RAW_FOLDERS = (
+    *("events/", "suites/", "logs/", "traces/", "screenshots/", "coverage/data/", "server/", "junit/foreign/"),
+    "baseline/",
+)
+_DERIVED_INSIDE = frozenset({"traces/index.json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +29,43 @@ class ManifestCheck:
     problems: tuple[EvidenceProblem, ...] = ()
 
 
+def is_raw(relative: str) -> bool:
+    """Whether a file is what the run left, as opposed to what is derived from it and may be written again."""
+    if relative in _RAW_DOCUMENTS:
+        return True
+    return relative.startswith(_RAW_FOLDERS) and relative not in _DERIVED_INSIDE
+
+
 def write_manifest(run_dir: Path, run_id: str, entries: Iterable[ArtifactEntry]) -> Path:
-    """Write ``manifest.json`` over all files; digests that were just computed are taken from the entries."""
+    """Write ``manifest.json`` over all files; digests that were just computed are taken from the entries.
+
+    The first manifest seals what the run left: judging a bundle again never accepts what was changed, added or taken
+    out meanwhile. A manifest that cannot be read is left as it is, for the same reason.
+    """
+    target = run_dir / MANIFEST
+    sealed: dict[str, tuple[str, int]] | None = None
+    if target.exists():
+        sealed, _ = read_document(target, MANIFEST, _files)
+        if sealed is None:
+            return target
+    files = _current(run_dir, entries, derived_only=sealed is not None)
+    files.update({path: entry for path, entry in (sealed or {}).items() if is_raw(path)})
+    listed = {path: {"sha256": digest, "bytes": size} for path, (digest, size) in sorted(files.items())}
+    write_document(target, {"schema_version": SCHEMA_VERSION, "run_id": run_id, "files": listed})
+    return target
+
+
+def _current(run_dir: Path, entries: Iterable[ArtifactEntry], *, derived_only: bool) -> dict[str, tuple[str, int]]:
     known = {entry.path: entry for entry in entries if entry.exists}
     files = {}
     for relative, path in bundle_files(run_dir):
+        if derived_only and is_raw(relative):
+            continue
         entry = known.get(relative)
         size = path.stat().st_size
-        digest = entry.sha256 if entry is not None and entry.bytes == size else sha256_of(path)
-        files[relative] = {"sha256": digest, "bytes": size}
-    target = run_dir / MANIFEST
-    write_document(target, {"schema_version": SCHEMA_VERSION, "run_id": run_id, "files": files})
-    return target
+        fresh = entry is not None and entry.bytes == size
+        files[relative] = (entry.sha256 if entry is not None and fresh else sha256_of(path), size)
+    return files
 
 
 def check_manifest(run_dir: Path) -> ManifestCheck:
@@ -51,9 +82,11 @@ def check_manifest(run_dir: Path) -> ManifestCheck:
             missing.append(relative)
         elif path.stat().st_size != size or sha256_of(path) != digest:
             changed.append(relative)
+    added = [relative for relative, _ in bundle_files(run_dir) if relative not in files and is_raw(relative)]
     problems = [
         *(_problem(Flaw.MISSING, path, "was in the bundle and is not there any more") for path in missing),
         *(_problem(Flaw.CORRUPT, path, "was changed after the bundle was written") for path in changed),
+        *(_problem(Flaw.FOREIGN, path, "was added after the bundle was written") for path in added),
     ]
     return ManifestCheck(tuple(missing), tuple(changed), tuple(problems))
 

@@ -38,11 +38,19 @@ class AllSuitesRan:
         return Verdict(
             name=self.name,
             outcome=Outcome.VIOLATED if ended else Outcome.NO_EVIDENCE,
-            why=". ".join(f"Suite {name} {reason}" for name, reason in reasons.items()) + ".",
+            why=_told(reasons),
             expected=expected,
             actual=f"{len(evidence.suites) - len(reasons)} did; not {named(list(reasons))}",
             next_command=rerun(evidence, list(reasons)),
         )
+
+
+def _told(reasons: dict[str, str]) -> str:
+    """One sentence for each reason, with the suites that share it."""
+    suites: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        suites.setdefault(reason, []).append(name)
+    return " ".join(f"{named(names)} {reason}." for reason, names in suites.items())
 
 
 def _ended_from_outside(suite: SuiteEvidence) -> str:

@@ -7,6 +7,7 @@ from confidence.model.plan import GateSpec
 from confidence.model.verdicts import Outcome, Verdict
 
 NAMES_SHOWN_MAX = 5
+SUITES_CHOSEN_MAX = 3
 
 
 class Gate(Protocol):
@@ -39,6 +40,7 @@ def no_plan(gate: str) -> Verdict:
 
 
 def rerun(evidence: Evidence, suites: list[str]) -> str:
-    """The command that runs these suites of the tier again."""
-    chosen = "".join(f" --suite {name}" for name in suites)
+    """The command that runs these suites of the tier again; the whole tier when they are most of it."""
+    few = len(suites) <= SUITES_CHOSEN_MAX and len(suites) < len(evidence.suites)
+    chosen = "".join(f" --suite {name}" for name in suites) if few else ""
     return f"confidence run --tier {evidence.plan.tier}{chosen}"
