@@ -20,7 +20,6 @@ from billing.kit.jobs import JobQueue
 from billing.kit.money import Money
 from billing.kit.public_address import parse_public_address
 from billing.kit.unit_of_work import Begin
-from billing.ledger.invariants import LedgerVerifier
 from billing.ledger.service import LedgerService
 from billing.payments.adapters.yookassa import YookassaProvider
 from billing.payments.notifications import PaymentNotifications
@@ -28,7 +27,6 @@ from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
 from billing.payments.rules import TopupOffer
 from billing.payments.service import ReturnRules, Topup, TopupService
-from billing.wallets.invariants import WalletVerifier
 from billing.wallets.service import WalletService
 from billing.wallets.settings import WalletSettings
 from billing.webhooks.rules import MessageStatus, digest_of_body
@@ -149,9 +147,9 @@ def _inbox(
 
 @asynccontextmanager
 async def open_till(
-    simulator: SimulatedYookassa, begin: Begin, snapshot: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
 ) -> AsyncIterator[Till]:
-    """A till at the simulator; when it closes, the books of the whole database must be right."""
+    """A till at the simulator."""
     yookassa = await simulator.fresh()
     provider = yookassa.provider()
     wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=WalletSettings())
@@ -176,6 +174,3 @@ async def open_till(
         )
     finally:
         await provider.aclose()
-    async with snapshot() as view:
-        drifts = (*await LedgerVerifier().drifts(view), *await WalletVerifier(clock).drifts(view))
-    assert drifts == ()

@@ -42,10 +42,10 @@ async def simulator() -> AsyncIterator[SimulatedYookassa]:
 
 @pytest.fixture
 async def till(
-    simulator: SimulatedYookassa, begin: Begin, snapshot: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
 ) -> AsyncIterator[Till]:
     """Where money comes in."""
-    async with open_till(simulator, begin, snapshot, clock, ids, job_queue) as till:
+    async with open_till(simulator, begin, clock, ids, job_queue) as till:
         yield till
 
 
