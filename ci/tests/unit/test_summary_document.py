@@ -48,6 +48,7 @@ def red(new_bundle: NewBundle) -> Path:
     log = bundle.process()
     log.collected(A, "tests/rules.py::never")
     log.failed(A, teardown="E   LedgerError")
+    log.crashed("gw0", A)
     bundle.ending(
         ending=Ending.TIMED_OUT, exit_code=None, signal="SIGKILL", leaked_processes=(LeakedProcess(7, "sleep", (80,)),)
     )

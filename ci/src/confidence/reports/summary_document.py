@@ -101,6 +101,7 @@ def _suite(suite: SuiteEvidence) -> dict[str, Any]:
         "command": list(last.command) if last else list(suite.spec.command),
         "log": last.log if last else "",
         "stacks": last.stacks if last else "",
+        "crashed_workers": [crash.worker for crash in suite.crashes],
         "leaked_processes": to_json(last.leaked_processes) if last else [],
         "workers": suite.spec.workers,
         "round": suite.spec.round,
