@@ -39,6 +39,7 @@ from billing.wallets.service import Balance
 
 UPSTREAM_KEY = "sk-simulated-upstream"
 UNPRICED = "served-but-unpriced"
+GIFT = "free-on-purpose"
 ALIAS = "demo-small-latest"
 SETTINGS = GatewaySettings()
 NOT_FREE = FreeTerms(is_enabled=False, cycle_days=30, limits=NOTHING, eligible_models=frozenset())
@@ -62,6 +63,7 @@ def routes_to(base_url: str, *, key: str = UPSTREAM_KEY) -> RouteTable:
         DEMO_LARGE: "gpt-4o",
         DEMO_FREE: "free-chat",
         UNPRICED: "gpt-4o",
+        GIFT: "free-chat",
     }
     return RouteTable(
         {

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from backend.tests.builders.gateway import ALIAS, NOT_FREE, UNPRICED, Gate, Provider, chat, free_terms
+from backend.tests.builders.gateway import ALIAS, GIFT, NOT_FREE, UNPRICED, Gate, Provider, chat, free_terms
+from backend.tests.builders.pricing import new_rate
 from backend.tests.builders.wallets import rub
+from backend.tests.fakes.clock import StoppedClock
 from billing.gateway.errors import ModelNotFound, UpstreamBroken
 from billing.kit.errors import BillingError
 from billing.pricing.errors import PriceUnknown
@@ -210,6 +213,22 @@ class TestPayAsYouGo:
 
         assert answer.status == 200
         assert (await gate.accounts(payer)).charges == [answer.charged]
+
+
+class TestAModelThatIsFreeOnPurpose:
+    async def test_needs_no_credit_and_costs_nothing(self, gate: Gate, clock: StoppedClock) -> None:
+        clock.move(timedelta(days=1))  # the free price stays in this worker's database, out of other tests' sight
+        units = (Unit.INPUT, Unit.OUTPUT)
+        async with gate.begin() as uow:
+            await gate.pricing.publish(uow, [new_rate(GIFT, unit, "0", at=clock.now(), is_free=True) for unit in units])
+        payer = await gate.payer()
+
+        answer = await gate.ask(payer, chat(model=GIFT))
+
+        after = await gate.accounts(payer)
+        assert (answer.status, answer.charged) == (200, rub("0"))
+        assert [(event.billing_source, event.charged) for event in after.events] == [(BillingSource.PAYG, rub("0"))]
+        assert (after.entries, after.drifts) == ({}, ())
 
 
 class TestUseAboveTheHold:
