@@ -1,7 +1,8 @@
 """The pytest plugin that writes the append-only event log: ``-p confidence.pytest_plugin``, silent outside a run.
 
 Every pytest process of a suite (main, or the controller and each worker of pytest-xdist) writes a file of its own, one
-JSON object a line, each line by one ``write``: a process that is killed leaves the name of what it was running.
+JSON object a line. Nothing waits in a buffer but the parts of a test that passed, which go out with its end: a process
+that is killed leaves the name of what it was running.
 
 A test hands over a file that belongs to it with ``record_property("artifact.<kind>", path)``.
 """
@@ -27,13 +28,15 @@ from confidence.execution.run_identity import RunIdentity
 TAIL_CHARACTERS = 4_000
 LONGREPR_CHARACTERS = 20_000
 ARTIFACT_PROPERTY = "artifact."
+ATTEMPT = 1
+"""Nothing repeats a test within its session; the log has a place for it, so that whoever does cannot hide it."""
 _TIMEOUT_MESSAGE = re.compile(r"Failed: Timeout \(>[\d.]+s\) from pytest-timeout\.")
 _STRICT_XPASS = "[XPASS(strict)]"
 _to_json = json.JSONEncoder(separators=(",", ":"), default=str).encode
 
 
 class EventLog:
-    """One process's file of events. A line is written by one system call, so that no buffer dies with the process."""
+    """One process's file of events, written by whole lines in one system call each, so that no line is ever torn."""
 
     def __init__(self, folder: Path, suite: str, process: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,19 +44,38 @@ class EventLog:
         self._place = f'"process":{_to_json(self.process)},"suite":{_to_json(suite)}'
         self._owner = os.getpid()
         self._seq = 0
+        self._waiting: list[str] = []
+        self._second = 0
+        self._second_text = ""
 
     def write(self, event: str, **members: Any) -> None:
         """Append one event."""
         self.write_encoded(event, _to_json(members)[1:-1])
 
-    def write_encoded(self, event: str, members: str) -> None:
-        """Append one event whose members are already JSON text: the way of the three lines that every test writes."""
-        if os.getpid() != self._owner:  # a test that forks must not speak for its parent
-            return
+    def write_encoded(self, event: str, members: str, *, can_wait: bool = False) -> None:
+        """Append one event whose members are already JSON text: the way of the five lines that every test writes.
+
+        Args:
+            event: its name.
+            members: the inside of a JSON object.
+            can_wait: leave it to the next event to bring this one along; half the system calls are saved so.
+        """
         self._seq += 1
-        at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="microseconds")
-        line = f'{{"event":"{event}","at":"{at}","seq":{self._seq},{self._place},{members}}}\n'
-        os.write(self._descriptor, line.encode("ascii"))
+        line = f'{{"event":"{event}","at":"{self._moment()}","seq":{self._seq},{self._place},{members}}}\n'
+        self._waiting.append(line)
+        if not can_wait:
+            lines, self._waiting = self._waiting, []
+            if os.getpid() == self._owner:  # a test that forks must not speak for its parent
+                os.write(self._descriptor, "".join(lines).encode("ascii"))
+
+    def _moment(self) -> str:
+        """Now, in UTC; the text of a second is made once, because thousands of events share it."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._second_text = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        return f"{self._second_text}.{int((now - second) * 1_000_000):06d}+00:00"
 
     def close(self) -> None:
         """No more events come from this process."""
@@ -78,7 +100,7 @@ class TestRecorder:
     __test__ = False
 
     def __init__(self, identity: RunIdentity, log: EventLog, *, reports_skipped_files: bool) -> None:
-        self._identity = identity
+        self._run_dir = identity.run_dir
         self._log = log
         self._reports_skipped_files = reports_skipped_files
         self._deselected: list[str] = []
@@ -103,7 +125,7 @@ class TestRecorder:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A test begins."""
-        self._encoded_id = f'"id":{_to_json(nodeid)},"attempt":{self._identity.attempt}'
+        self._encoded_id = f'"id":{_to_json(nodeid)},"attempt":{ATTEMPT}'
         self._phases = []
         self._log.write_encoded("test_started", self._encoded_id)
 
@@ -114,7 +136,7 @@ class TestRecorder:
         members = f'"phase":"{report.when}","outcome":"{outcome}","seconds":{report.duration:.6f}'
         if outcome != "passed" or hasattr(report, "wasxfail"):
             members = f"{members},{_to_json(_details(report))[1:-1]}"
-        self._log.write_encoded("test_phase", f"{self._encoded_id},{members}")
+        self._log.write_encoded("test_phase", f"{self._encoded_id},{members}", can_wait=outcome == "passed")
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         """It is over as a whole."""
@@ -131,11 +153,11 @@ class TestRecorder:
         for name, value in properties:
             if name.startswith(ARTIFACT_PROPERTY):
                 kind = name.removeprefix(ARTIFACT_PROPERTY)
-                path = os.path.relpath(str(value), self._identity.run_dir)
-                self._log.write("artifact", id=nodeid, attempt=self._identity.attempt, kind=kind, path=path)
+                path = os.path.relpath(str(value), self._run_dir)
+                self._log.write("artifact", id=nodeid, attempt=ATTEMPT, kind=kind, path=path)
 
     def _tell_skipped_file(self, report: pytest.CollectReport) -> None:
-        about = {"id": report.nodeid, "attempt": self._identity.attempt}
+        about = {"id": report.nodeid, "attempt": ATTEMPT}
         self.counts["skipped"] += 1
         self._log.write("collected", ids=[report.nodeid], deselected=[])
         self._log.write("test_started", **about)
@@ -192,7 +214,7 @@ class SessionRecorder:
             pid=os.getpid(),
             argv=sys.argv,
             worker=process.startswith("gw"),
-            attempt=self._identity.attempt,
+            attempt=ATTEMPT,
         )
         if process == "controller":
             self._recorder = ControllerRecorder(self._identity, log)
@@ -241,13 +263,15 @@ def _process_name(config: pytest.Config) -> str:
 
 def phase_outcome(report: pytest.TestReport) -> str:
     """The outcome of one part; a timeout of pytest-timeout is an outcome of its own, not just a failure."""
-    if report.outcome == "failed" and _TIMEOUT_MESSAGE.search(_crash_message(report)):
+    if report.failed and _TIMEOUT_MESSAGE.search(_crash_message(report)):
         return "timed_out"
     return report.outcome
 
 
 def overall_outcome(reports: Sequence[pytest.TestReport]) -> str:
     """The outcome of the attempt: the gravest of its parts; a test that should have failed and passed is its own."""
+    if all(report.passed and not hasattr(report, "wasxfail") for report in reports):
+        return "passed"
     outcomes = [(report.when, phase_outcome(report)) for report in reports]
     if any(outcome == "timed_out" for _, outcome in outcomes):
         return "timed_out"

@@ -17,7 +17,7 @@ from confidence.model.events import Event, event_from_line
 from confidence.model.plan import Plan
 
 SAMPLES = Path(__file__).parent / "samples"
-COMMAND_SECONDS = 40
+COMMAND_SECONDS = 100  # a machine that is busy with other things needs patience; the command itself takes a second
 collect_ignore_glob = ["samples/*"]  # these are other projects' tests
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from confidence.gates import GATE_NAMES
 from confidence.model.plan import EvidenceKind, Priority
-from confidence.suites.configuration import parse_configuration, read_configuration
+from confidence.suites.configuration import SUITE_SETTINGS, parse_configuration, read_configuration
 from confidence.suites.errors import ConfigurationError
+from confidence.suites.overrides import HANDED_DOWN, SETTINGS
 
 REPOSITORY = Path(__file__).parents[3]
 GATES = ("all-suites-ran", "no-failures")
@@ -122,3 +123,13 @@ class TestBadConfiguration:
     def test_a_tier_that_nobody_knows(self) -> None:
         with pytest.raises(ConfigurationError, match="did you mean 'quick'"):
             parse_configuration(GOOD, GATES).tier("quik")
+
+
+class TestReference:
+    """The page that explains the configuration leaves nothing out."""
+
+    def test_every_setting_and_every_override_is_explained(self) -> None:
+        page = (REPOSITORY / "docs" / "reference" / "confidence-configuration.md").read_text(encoding="utf-8")
+
+        for name in {*SUITE_SETTINGS, *SETTINGS, *HANDED_DOWN} - {"command", "pytest"}:
+            assert f"`{name}`" in page, name

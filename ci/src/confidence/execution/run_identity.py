@@ -15,7 +15,6 @@ class RunIdentity:
     plan_digest: str
     commit: str
     events_dir: Path
-    attempt: int
 
     @staticmethod
     def of_environment(environment: Mapping[str, str]) -> "RunIdentity | None":
@@ -29,5 +28,4 @@ class RunIdentity:
             plan_digest=environment["CONFIDENCE_PLAN_DIGEST"],
             commit=environment["CONFIDENCE_COMMIT"],
             events_dir=Path(environment["CONFIDENCE_EVENTS_DIR"]),
-            attempt=int(environment.get("CONFIDENCE_ATTEMPT", "1")),
         )

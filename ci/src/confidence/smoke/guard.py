@@ -20,7 +20,7 @@ from confidence.model.events import TestOutcome
 from confidence.smoke.cases import CASES, CONTROL, Case
 from confidence.smoke.projects import GATES, TIER, write_project
 
-_CASE_SECONDS = 40
+_CASE_SECONDS = 120
 _OUTPUT_CHARACTERS = 4_000
 _PROCESS = "smoke"
 # What a run around this one hands down must not reach the samples; its names of the run itself stay, so that the

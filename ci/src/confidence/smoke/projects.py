@@ -61,8 +61,8 @@ class SampleProject:
     """Runs instead of pytest; its evidence is a foreign JUnit file."""
     workers: int = 0
     coverage: bool = False
-    timeout_test_seconds: float = 10.0
-    timeout_idle_seconds: float = 15.0
+    timeout_test_seconds: float = 30.0
+    timeout_idle_seconds: float = 45.0
 
 
 HEALTHY = SampleProject()
@@ -92,7 +92,7 @@ def _configuration(project: SampleProject, gates: tuple[str, ...]) -> str:
         {
             "project": {"name": "sample", "artifacts": "artifacts", "stop_grace_seconds": 0.5},
             f"suites.{SUITE}": _suite(project),
-            f"tiers.{TIER}": {"suites": [SUITE], "gates": judged, "budget_seconds": 30, "coverage": measured},
+            f"tiers.{TIER}": {"suites": [SUITE], "gates": judged, "budget_seconds": 300, "coverage": measured},
             f"gates.{COVERAGE_GATE}.classes.utils": floors,
         }
     )
@@ -109,7 +109,7 @@ def _suite(project: SampleProject) -> dict[str, object]:
         "workers": project.workers,
         "timeout_test_seconds": project.timeout_test_seconds,
         "timeout_idle_seconds": project.timeout_idle_seconds,
-        "timeout_suite_seconds": 25,
+        "timeout_suite_seconds": 90,
     }
 
 

@@ -13,7 +13,7 @@ from confidence.suites.tables import Table, nearest
 
 DISTRIBUTIONS = ("load", "loadfile", "loadgroup", "loadscope", "worksteal")
 _SECTIONS = ("gates", "project", "suites", "tiers")
-_SUITE_SETTINGS = (
+SUITE_SETTINGS = (
     *("command", "dist", "environment", "evidence", "min_tests", "priority", "pytest", "required_artifacts"),
     *("retries", "timeout_idle_seconds", "timeout_suite_seconds", "timeout_test_seconds", "weight", "workers"),
 )
@@ -119,7 +119,7 @@ def _optional_text(table: Table, name: str) -> str:
 
 
 def _suite(name: str, table: Table) -> SuiteSpec:
-    table.only(_SUITE_SETTINGS)
+    table.only(SUITE_SETTINGS)
     if table.has("command") == table.has("pytest"):
         raise ConfigurationError(f"{table.where} needs either a command or pytest")
     if name != Path(name).name or name.startswith("."):

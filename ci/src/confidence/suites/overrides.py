@@ -27,7 +27,7 @@ _TIMEOUTS = {
 SETTINGS = ("CONFIDENCE_SUITES", "CONFIDENCE_BUDGET_SECONDS", *_TIMEOUTS)
 _OF_A_SUITE = (
     *("RUN_ID", "RUN_DIR", "SUITE", "PLAN_DIGEST", "COMMIT", "EVENTS_DIR", "JUNIT_DIR", "TRACES_DIR"),
-    *("SCREENSHOTS_DIR", "SERVER_DIR", "STACKS_DIR", "TMP_DIR", "ATTEMPT"),
+    *("SCREENSHOTS_DIR", "SERVER_DIR", "STACKS_DIR", "TMP_DIR"),
 )
 HANDED_DOWN = frozenset(f"CONFIDENCE_{name}" for name in _OF_A_SUITE)
 """What the processes of a suite carry: a run inside a suite of another run passes them over."""
