@@ -286,6 +286,22 @@ class TestARefusal:
         assert await provider.calls() == []
 
 
+class TestAClientWhoLeaves:
+    async def test_pays_for_what_the_provider_did_all_the_same(
+        self, gate: Gate, payer: Payer, provider: Provider
+    ) -> None:
+        await provider.will("delay", seconds=0.6)
+
+        # Leaving the server lets it finish what it has in hand.
+        async with serving(application(gate)) as url, httpx.AsyncClient(base_url=url, timeout=0.3) as impatient:
+            with pytest.raises(httpx.ReadTimeout):
+                await impatient.post(DOORS[0], json=chat(), headers=bearer(payer))
+
+        after = await gate.accounts(payer)
+        assert len(after.charges) == len(after.events) == 1
+        assert (after.balance.held, after.drifts) == (rub("0"), ())
+
+
 class TestWhoMayKnock:
     async def test_a_browsers_session_does_not_open_the_programs_door(
         self, http: httpx.AsyncClient, payer: Payer
