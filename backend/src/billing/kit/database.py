@@ -49,6 +49,7 @@ def application_engine(url: URL, *, connections_max: int = 10) -> AsyncEngine:
         pool_size=connections_max,
         max_overflow=0,
         pool_pre_ping=False,
+        hide_parameters=True,  # an error's text goes to the log, and the parameters are customers' data
         connect_args={"options": f"-c role={APPLICATION_ROLE} -c timezone=UTC", "connect_timeout": 5},
     )
 

