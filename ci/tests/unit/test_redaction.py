@@ -86,6 +86,7 @@ class TestATrace:
             trace__trace=json.dumps(fill) + "\n" + json.dumps({"type": "log", "message": f'fill("{SECRET}")'}) + "\n",
             trace__network=json.dumps({"snapshot": {"html": ["INPUT", {"type": "password", "value": SECRET}]}}),
             page__html=f"<input value='{SECRET}'>",
+            test__py=f"page.fill('{SECRET}')",
             shot__png=b"\x89PNG" + SECRET.encode(),
         )
 

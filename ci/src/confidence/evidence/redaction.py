@@ -24,7 +24,7 @@ _SECRET_FIELD = re.compile(r"password|passphrase|card number|security code|e-?ma
 # Names that look like secrets and hold only numbers of things: redacting them would hide what a test is about.
 _HARMLESS_NAME = re.compile(r"tokens(_|$)", re.IGNORECASE)
 _JSON_SUFFIXES = {".json", ".trace", ".network", ".stacks"}
-_TEXT_SUFFIXES = {".txt", ".html", ".htm", ".log", ".md", ".xml", ".csv", ".js", ".css", ".svg", ""}
+_BINARY_SUFFIXES = {".png", ".jpeg", ".jpg", ".webp", ".gif", ".ico", ".woff", ".woff2", ".ttf", ".otf", ".pdf", ".zip"}
 
 _IN_TEXT = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}"), r"\1 " + REDACTED),
@@ -185,13 +185,13 @@ def _copy(source: zipfile.ZipFile, member: zipfile.ZipInfo, target: zipfile.ZipF
     found = 0
     if suffix in _JSON_SUFFIXES:
         raw, found = _redact_json_lines(raw)
-    elif suffix in _TEXT_SUFFIXES:
+    elif suffix not in _BINARY_SUFFIXES:
         raw, found = _redact_bytes(raw)
-    for secret in known if suffix in _JSON_SUFFIXES | _TEXT_SUFFIXES else ():
+    for secret in known if suffix not in _BINARY_SUFFIXES else ():
         found += raw.count(secret)
         raw = raw.replace(secret, REDACTED.encode())
     copied = zipfile.ZipInfo(member.filename, member.date_time)
-    copied.compress_type = zipfile.ZIP_STORED if suffix in {".png", ".jpeg", ".jpg", ".webp"} else zipfile.ZIP_DEFLATED
+    copied.compress_type = zipfile.ZIP_STORED if suffix in _BINARY_SUFFIXES else zipfile.ZIP_DEFLATED
     target.writestr(copied, raw)
     return found
 
