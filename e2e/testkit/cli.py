@@ -7,6 +7,7 @@ import typer
 from testkit.simulators.model import ModelSettings, create_model
 from testkit.simulators.server import serve
 from testkit.simulators.yookassa import WebhookTarget, YookassaSettings, create_yookassa
+from testkit.stack.prefix_proxy import create_prefix_proxy
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What browser tests and the demo share.")
 simulator = typer.Typer(
@@ -20,9 +21,16 @@ _Seed = Annotated[int, typer.Option(help="Equal seeds and equal calls give equal
 _Pairs = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")]
 
 
-@app.callback()
-def _root() -> None:
-    """Keeps the names of the commands in the command line, however few they are."""
+@app.command()
+def prefix_proxy(
+    *,
+    upstream: Annotated[str, typer.Option(help="Scheme, host and port of the server behind.")],
+    prefix: Annotated[str, typer.Option(help="The path under which it is served, such as /chat.")],
+    keep_prefix: Annotated[bool, typer.Option(help="Pass requests on with the prefix, not without.")] = False,
+    port: _Port = 0,
+) -> None:
+    """A reverse proxy that serves an application under a path."""
+    serve(create_prefix_proxy(upstream, prefix, strips_prefix=not keep_prefix), port=port, say=typer.echo)
 
 
 @simulator.command()

@@ -1,0 +1,226 @@
+"""Fixtures for suites that drive a browser against the real product.
+
+A suite's conftest brings them in, and says how many customers one worker's tests take together:
+
+    from testkit.browser_fixtures import *  # noqa: F403 - pytest finds fixtures and hooks as names of this module
+
+    @pytest.fixture(scope="session")
+    def stack_customers() -> int:
+        return 24
+
+Then:
+
+- `stack` (one per worker) is the running product: server, worker, PostgreSQL, simulators. `stack.provider` and
+  `stack.model` are the simulators' remote controls (faults, payments, notifications), without faults before each test.
+- `login` is a customer nobody has used: an empty wallet, untouched free limits. `stack.take_customer()` gives another.
+- `customer` acts as that login over HTTP to prepare state: `customer.top_up("500.00")`, `customer.call("demo-small")`,
+  `customer.spend_free_limits(stack.model)`, `customer.use(stack.model, output_tokens=1_000_000)`, `customer.wallet()`,
+  `customer.start_topup("500.00")`.
+- `page` is a fresh page in a fresh context; `signed_in_page` has the customer's session already.
+- `site` is the server at `/`: `BalancePage(signed_in_page, site).open()`. Other base paths: `site_at("/chat")`.
+- `watch` listens: an error in the console, an uncaught exception, a failed request, or an answer from 400 on fails the
+  test in teardown. What belongs to the story is said before: `watch.expect_status(402, "/billing/playground")`.
+  `watch.navigations` is the way that the main frame took, redirects included.
+- `picture("name")` keeps a screenshot for people; a failed test keeps its trace and last look by itself.
+- `context_options` can be overridden or parametrised: viewport, locale, colour scheme.
+
+To shape one response at the network (only in frontend_tests/), use Playwright's own
+`page.route("**/billing/balance/cards/balance", lambda route: route.fulfill(status=500, body=""))` and say
+`watch.expect_status(500, "/cards/balance")`. To make the product itself answer differently use `stack.model.plan(…)`,
+`stack.provider.plan(…)`, `stack.move_clock(seconds)`, `stack.set_free_terms(…)` (for the whole stack: put it back).
+A suite that needs other settings starts a stack of its own: `Stack.start(settings={"BILLING_TOPUP_PRESETS": ""})`.
+
+At the end of every module the books are verified by `billing ledger verify`: a drift fails the module's last test,
+which otherwise carries the property `ledger_verified`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from testkit.actors.customer import SESSION_COOKIE, Customer
+from testkit.browser import LAUNCH_ARGUMENTS, executable_path
+from testkit.browser_evidence import BrowserEvidence
+from testkit.browser_watch import BrowserWatch
+from testkit.simulators.yookassa.notifications import DeliveryMode
+from testkit.stack.errors import StackError
+from testkit.stack.site import Site
+from testkit.stack.stack import Login, Stack
+
+__all__ = [
+    "browser",
+    "context",
+    "context_options",
+    "customer",
+    "evidence",
+    "login",
+    "page",
+    "picture",
+    "pytest_runtest_makereport",
+    "pytest_runtest_teardown",
+    "signed_in_page",
+    "site",
+    "site_at",
+    "stack",
+    "stack_of_worker",
+    "watch",
+]
+
+_PATIENCE_MS = 15_000
+_STACK = pytest.StashKey[Stack]()
+_HAS_FAILED = pytest.StashKey[bool]()
+
+expect.set_options(timeout=_PATIENCE_MS)
+
+
+@pytest.fixture(scope="session")
+def stack_of_worker(stack_customers: int, pytestconfig: pytest.Config) -> Iterator[Stack]:
+    """The product for all tests of this worker, with whatever earlier tests left in it."""
+    with Stack.start(customers=stack_customers) as stack:
+        pytestconfig.stash[_STACK] = stack
+        yield stack
+        stack.require_alive()
+
+
+@pytest.fixture
+def stack(stack_of_worker: Stack) -> Stack:
+    """The running product; its outside parties do nothing unusual until the test asks them to."""
+    stack_of_worker.require_alive()
+    stack_of_worker.model.clear_faults()
+    stack_of_worker.provider.clear_faults()
+    stack_of_worker.provider.notify(DeliveryMode.DELIVER)
+    return stack_of_worker
+
+
+@pytest.fixture
+def site(stack: Stack) -> Site:
+    """The server at `/`."""
+    return stack.site
+
+
+@pytest.fixture(scope="session")
+def site_at(stack_of_worker: Stack) -> Callable[..., Site]:
+    """Servers at other base paths: `site_at("/chat")`; `site_at("/a/b", strips_prefix=False)` if the proxy keeps it."""
+    sites: dict[str, Site] = {}
+
+    def find(base_path: str, *, strips_prefix: bool = True) -> Site:
+        if base_path not in sites:
+            sites[base_path] = stack_of_worker.serve(base_path, strips_prefix=strips_prefix)
+        return sites[base_path].wait_until_ready()
+
+    return find
+
+
+@pytest.fixture
+def login(stack: Stack) -> Login:
+    """A customer nobody has used yet."""
+    return stack.take_customer()
+
+
+@pytest.fixture
+def customer(stack: Stack, login: Login) -> Iterator[Customer]:
+    """The same customer, acting over HTTP."""
+    with Customer(stack.site, login, stack.provider) as customer:
+        yield customer
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium per worker."""
+    path = executable_path()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(LAUNCH_ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context_options() -> dict[str, Any]:
+    """How this test's browser is set up: English, a laptop's window, light."""
+    return {"locale": "en-GB", "viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}
+
+
+@pytest.fixture
+def evidence(request: pytest.FixtureRequest) -> BrowserEvidence:
+    """Where this test's pictures and traces go."""
+    return BrowserEvidence(request.node)
+
+
+@pytest.fixture
+def context(
+    browser: Browser, context_options: dict[str, Any], evidence: BrowserEvidence, request: pytest.FixtureRequest
+) -> Iterator[BrowserContext]:
+    """A browser without cookies; its trace is kept when the test fails."""
+    context = browser.new_context(**context_options)
+    context.set_default_timeout(_PATIENCE_MS)
+    context.tracing.start(screenshots=True, snapshots=True)
+    yield context
+    if request.node.stash.get(_HAS_FAILED, False):
+        evidence.of_failure(context)
+    context.close()
+
+
+@pytest.fixture
+def watch(context: BrowserContext, evidence: BrowserEvidence) -> Iterator[BrowserWatch]:
+    """Listens to every page of the test, and fails it over what a strict customer would complain about."""
+    watch = BrowserWatch(context)
+    yield watch
+    if watch.complaints:
+        evidence.of_failure(context)
+        pytest.fail("The browser complains:\n" + "\n".join(watch.complaints), pytrace=False)
+
+
+@pytest.fixture
+def page(context: BrowserContext, watch: BrowserWatch) -> Page:
+    """A fresh page that is being listened to."""
+    del watch
+    return context.new_page()
+
+
+@pytest.fixture
+def signed_in_page(page: Page, context: BrowserContext, site: Site, customer: Customer) -> Page:
+    """A fresh page in which the customer is signed in at `site`."""
+    context.add_cookies([{"name": SESSION_COOKIE, "value": customer.session_cookie(), "url": site.url}])
+    return page
+
+
+@pytest.fixture
+def picture(page: Page, evidence: BrowserEvidence) -> Callable[[str], Path]:
+    """Keeps a screenshot of the page under a label."""
+    return lambda label: evidence.picture(page, label)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remembers for the fixtures whether the test has failed."""
+    report = yield
+    if report.failed:
+        item.stash[_HAS_FAILED] = True
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
+    """Verifies the books after the last test of a module, and records that they agreed."""
+    is_last = nextitem is None or nextitem.path != item.path
+    problem = _problem_in_books(item) if is_last else None
+    yield
+    if problem is not None:
+        pytest.fail(problem, pytrace=False)
+
+
+def _problem_in_books(item: pytest.Item) -> str | None:
+    stack = item.config.stash.get(_STACK, None)
+    if stack is None:
+        return None
+    try:
+        books = stack.verify_books()
+    except StackError as error:
+        return f"The books could not be verified: {error}"
+    item.user_properties.append(("ledger_verified", books.are_right))
+    return None if books.are_right else f"The books do not agree:\n{books.report}"

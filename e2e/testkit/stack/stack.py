@@ -1,0 +1,231 @@
+"""The whole product with its outside parties, and the one place to ask where each of them is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from testkit.simulators.remote import ModelRemote, YookassaRemote
+from testkit.stack import product
+from testkit.stack.errors import CommandFailedError, NoCustomerLeftError
+from testkit.stack.launcher import Launcher, free_port_like, url_of
+from testkit.stack.processes import Process
+from testkit.stack.site import Site
+
+PASSWORD = "demo password"  # noqa: S105 - what `billing seed` gives to every customer, and prints
+_READY_SECONDS_MAX = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """With what a seeded customer signs in."""
+
+    email: str
+    password: str = PASSWORD
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Which ports are wanted; zero, or one that is taken, means any free one."""
+
+    web: int = 0
+    provider: int = 0
+    model: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What `billing ledger verify` said."""
+
+    are_right: bool
+    report: str
+
+
+@dataclass(slots=True)
+class Stack:
+    """A running product; start it from a thread that outlives it, for the kernel ends it with that thread.
+
+    `site` is the server at `/`; `provider` and `model` are the remote controls of the outside parties.
+    """
+
+    site: Site
+    provider: YookassaRemote
+    model: ModelRemote
+    surroundings: product.Surroundings
+    customers: int
+    _launcher: Launcher
+    _taken: int = field(default=0)
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        customers: int = 8,
+        ports: Ports | None = None,
+        settings: Mapping[str, str] | None = None,
+        logs: Path | None = None,
+    ) -> Self:
+        """Starts everything and returns when it is ready.
+
+        `settings` are further environment variables of the product. Each process writes its log into `logs`: a new
+        folder in `CONFIDENCE_SERVER_DIR` unless given, else one that goes away with the stack.
+
+        Raises:
+            StackError: something did not start; the sentence has the end of its log, and nothing is left running.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="stack-"))
+        launcher = Launcher(folder, logs or _logs_folder(folder))
+        try:
+            return cls._start(launcher, customers, ports or Ports(), settings or {})
+        except BaseException:
+            launcher.stop_all()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    @classmethod
+    def _start(cls, launcher: Launcher, customers: int, ports: Ports, settings: Mapping[str, str]) -> Self:
+        """What can happen at the same time does: the simulators start while the database does."""
+        listener = launcher.listen(ports.web)
+        database = launcher.database()
+        provider, model = _simulators(launcher, ports, url_of(listener))
+        routes_file, clock_file = launcher.folder / "routes.toml", launcher.folder / "clock"
+        surroundings = product.Surroundings(database.url(), _url(provider), clock_file, routes_file, settings)
+        environment = surroundings.environment(url_of(listener))
+        _run("migrate", environment=environment)
+        routes_file.write_text(product.routes_of(_url(model)), encoding="utf-8")
+        site = Site(url_of(listener), url_of(listener), launcher.server("server", listener, environment))
+        launcher.worker(environment)
+        _run("seed", "--customers", str(customers), environment=environment)
+        site.wait_until_ready()
+        remotes = YookassaRemote(_url(provider)), ModelRemote(_url(model))
+        return cls(site, *remotes, surroundings, customers, launcher)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stops every process, the database last, and removes the folder."""
+        self.provider.close()
+        self.model.close()
+        self._launcher.stop_all()
+        shutil.rmtree(self._launcher.folder, ignore_errors=True)
+
+    def take_customer(self) -> Login:
+        """A customer whom nobody has used yet, with an empty wallet and untouched free limits.
+
+        Raises:
+            NoCustomerLeftError: all of them are taken.
+        """
+        if self._taken == self.customers:
+            raise NoCustomerLeftError(self.customers)
+        self._taken += 1
+        return Login(f"customer{self._taken}@demo.example")
+
+    def serve(self, base_path: str, *, strips_prefix: bool = True) -> Site:
+        """Another server on the same database, at this path behind a proxy that strips it or passes it on.
+
+        It is on its way; wait for it, or call it at once: its socket listens already.
+        """
+        listener = self._launcher.listen(0)
+        own_url = url_of(listener)
+        name = f"server{base_path.replace('/', '-')}"
+        words = ["prefix-proxy", "--upstream", own_url, "--prefix", base_path]
+        proxy = self._launcher.testkit(f"{name}-proxy", *words, *([] if strips_prefix else ["--keep-prefix"]))
+        url = f"{_url(proxy)}{base_path}"
+        return Site(url, own_url, self._launcher.server(name, listener, self.surroundings.environment(url)))
+
+    def verify_books(self) -> Books:
+        """Runs `billing ledger verify`.
+
+        Raises:
+            CommandFailedError: it could not verify.
+        """
+        done = product.run(["ledger", "verify"], environment=self._environment())
+        if done.returncode not in {0, 1}:
+            raise CommandFailedError("billing ledger verify", done.returncode, done.stderr)
+        return Books(are_right=done.returncode == 0, report=f"{done.stdout}{done.stderr}".strip())
+
+    def set_free_terms(
+        self, *, is_enabled: bool = True, tokens: int = 20_000, models: Sequence[str] = ("demo-free",)
+    ) -> None:
+        """Puts new free terms in force for everybody on this stack: so many tokens in and out, on these models.
+
+        Raises:
+            CommandFailedError: the product refuses them.
+        """
+        words = ["free-quota", "set", "--enabled" if is_enabled else "--no-enabled"]
+        words += ["--input-tokens", str(tokens), "--output-tokens", str(tokens)]
+        self.run_command(*words, *(word for model in models for word in ("--model", model)))
+
+    def run_command(self, *words: str) -> str:
+        """Runs a command of the product and answers what it printed.
+
+        Raises:
+            CommandFailedError: it failed.
+        """
+        return _run(*words, environment=self._environment())
+
+    def move_clock(self, seconds: float) -> None:
+        """Sets how far the product's clock is ahead of the machine's, in all its processes."""
+        waiting = self.surroundings.clock_file.with_suffix(".new")
+        waiting.write_text(str(seconds), encoding="ascii")
+        waiting.replace(self.surroundings.clock_file)
+
+    def require_alive(self) -> None:
+        """Looks whether every process still runs.
+
+        Raises:
+            ProcessDiedError: one does not; the sentence has the end of its log.
+        """
+        for process in self._launcher.processes:
+            process.require_alive()
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """The processes of the stack, without the database's."""
+        return tuple(self._launcher.processes)
+
+    def _environment(self) -> dict[str, str]:
+        return self.surroundings.environment(self.site.url)
+
+
+def _simulators(launcher: Launcher, ports: Ports, site_url: str) -> tuple[Process, Process]:
+    shop = ["--shop-id", product.SHOP_ID, "--secret-key", product.SECRET_KEY]
+    webhook = ["--webhook-url", f"{site_url}/webhooks/yookassa"]
+    webhook += ["--webhook-source-address", product.NOTIFIER_ADDRESS]
+    webhook += ["--webhook-query", f"token={product.WEBHOOK_TOKEN}"]
+    port = ["--port", str(free_port_like(ports.provider))]
+    provider = launcher.testkit("yookassa", "simulator", "yookassa", *port, *shop, *webhook)
+    names = [word for name in product.UPSTREAM_MODELS.values() for word in ("--name", name)]
+    port = ["--port", str(free_port_like(ports.model))]
+    model = launcher.testkit("model", "simulator", "model", *port, "--api-key", product.UPSTREAM_KEY, *names)
+    return provider, model
+
+
+def _url(process: Process) -> str:
+    return str(process.first_words(within_seconds=_READY_SECONDS_MAX)["url"])
+
+
+def _run(*words: str, environment: Mapping[str, str]) -> str:
+    done = product.run(words, environment=environment)
+    if done.returncode != 0:
+        raise CommandFailedError(" ".join(("billing", *words)), done.returncode, done.stderr)
+    return done.stdout
+
+
+def _logs_folder(folder: Path) -> Path:
+    kept = os.environ.get("CONFIDENCE_SERVER_DIR")
+    logs = Path(kept) / folder.name if kept else folder / "logs"
+    logs.mkdir(parents=True)
+    return logs
