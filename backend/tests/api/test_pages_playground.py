@@ -9,6 +9,7 @@ import pytest
 
 from backend.tests.builders.gateway import Provider
 from backend.tests.builders.pages import Html, Shop
+from backend.tests.builders.wallets import rub
 from billing.customers.rules import Role
 
 pytestmark = pytest.mark.money
@@ -82,7 +83,9 @@ class TestABlockedCall:
             back = await ada.see(wallet.hidden("return_to"))
 
         query = parse_qs(urlsplit(page.links["Top up and come back"]).query)
+        required = page.text.split("It can cost up to RUB ")[1].split(";")[0]
         assert code_of(answer) == (402, "insufficient_funds")
+        assert rub(query["missing"][0]) == rub(required) - rub("0.01")
         assert f"RUB {query['missing'][0]} is missing" in page.text
         assert f"RUB {query['missing'][0]} was missing" in wallet.text
         assert "What is double entry?" in back.text
