@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
+from billing import migrations
 from billing.kit.database import parse_database_url
 from billing.kit.jobs import JobQueue, Queue
 from billing.kit.logs import configure_logs
@@ -38,7 +39,13 @@ async def worker(part: str, database_url: str) -> None:
         await queue.run_workers((Queue.SCHEDULER,))
 
 
-ROLES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"worker": worker}
+async def migrator(database_url: str) -> None:
+    """A server that brings the schema up to date when it starts."""
+    migrations.upgrade(parse_database_url(database_url))
+    sys.stdout.write(f"{migrations.newest_revision()}\n")
+
+
+ROLES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {"migrator": migrator, "worker": worker}
 
 if __name__ == "__main__":
     configure_logs("ERROR")
