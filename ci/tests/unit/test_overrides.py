@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from confidence.model.plan import Override
+from confidence.model.plan import NO_TIER, Override
 from confidence.suites.configuration import Configuration, parse_configuration
 from confidence.suites.errors import ConfigurationError
-from confidence.suites.overrides import COVERAGE_GATE, HANDED_DOWN, NO_TIER, Request, settle, tier_of
+from confidence.suites.overrides import COVERAGE_GATE, HANDED_DOWN, Request, settle, tier_of
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from confidence.model.evidence import Evidence
-from confidence.model.plan import GateSpec
+from confidence.model.plan import NO_TIER, GateSpec
 from confidence.model.verdicts import Outcome, Verdict
 
 NAMES_SHOWN_MAX = 5
@@ -41,6 +41,8 @@ def no_plan(gate: str) -> Verdict:
 
 def rerun(evidence: Evidence, suites: list[str]) -> str:
     """The command that runs these suites of the tier again; the whole tier when they are most of it."""
+    if evidence.plan.tier == NO_TIER:
+        return "confidence run" + "".join(f" --suite {name}" for name in suites or sorted(evidence.plan.selected))
     few = len(suites) <= SUITES_CHOSEN_MAX and len(suites) < len(evidence.suites)
     chosen = "".join(f" --suite {name}" for name in suites) if few else ""
     return f"confidence run --tier {evidence.plan.tier}{chosen}"

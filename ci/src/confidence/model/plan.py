@@ -15,6 +15,8 @@ from typing import Any
 from confidence.model.shapes import from_json, to_json
 
 SCHEMA_VERSION = 1
+NO_TIER = "no-tier"
+"""The tier's name in a run of suites for their own sake."""
 
 
 class Priority(enum.StrEnum):

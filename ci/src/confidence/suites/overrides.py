@@ -10,14 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confidence.model.plan import Override, SuiteSpec
+from confidence.model.plan import NO_TIER, Override, SuiteSpec
 from confidence.suites.configuration import Configuration, Tier
 from confidence.suites.errors import ConfigurationError
 from confidence.suites.tables import nearest
 
 COVERAGE_GATE = "coverage-per-file"
-NO_TIER = "no-tier"
-"""What a run of single suites calls itself."""
 _PERCENT_MAX = 100.0
 _TIMEOUTS = {
     "CONFIDENCE_TIMEOUT_TEST_SECONDS": "timeout_test_seconds",
