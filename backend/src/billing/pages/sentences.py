@@ -22,6 +22,7 @@ _SENTENCES = {
     "provider_rate_limited": "The payment provider is busy. Please try again in a minute.",
     "provider_unavailable": "The payment provider cannot be reached right now. Please try again in a minute.",
     "provider_malformed": "The payment provider did not answer as it should. Please try again in a minute.",
+    "provider_object_unknown": "The payment provider does not know this payment. Please ask us.",
     # the playground
     "prompt_missing": "Write a prompt first.",
     "prompt_too_long": "This prompt is too long for the playground. Use the API for long prompts.",
@@ -41,6 +42,10 @@ _SENTENCES = {
     "form_outdated": "This form had expired. Please try again.",
     "csrf_failed": "This form had expired. Reload the page and try again.",
     # whole pages
+    "not_found": "There is no page at this address.",
+    "method_not_allowed": "There is no page at this address.",
+    "account_not_found": "There is no such account, or it is not yours to see.",
+    "api_key_invalid": "This API key is not valid.",
     "forbidden": "Your role does not allow this. Ask the owner of the account.",
     "invalid_request": "Something in this form is not as it should be. Please check it and try again.",
 }
