@@ -258,6 +258,18 @@ class TestTheSameIntent:
         assert (again.payment_id, again.status) == (first.payment_id, TopupStatus.SUCCEEDED)
         assert await till.available(customer) == rub("500")
 
+    async def test_whose_money_is_only_reserved_is_processing_and_not_sold_again(
+        self, till: Till, customer: Customer
+    ) -> None:
+        first = await till.started(customer)
+        reserved = {"status": "waiting_for_capture", "paid": True}
+        await till.yookassa.plan("altered", "get_payment", changes=reserved, times=2)
+
+        again = [await till.started(customer) for _ in range(2)]
+
+        assert [(topup.payment_id, topup.status) for topup in again] == [(first.payment_id, TopupStatus.PROCESSING)] * 2
+        assert await till.available(customer) == rub("0")
+
     async def test_is_not_offered_while_the_provider_cannot_say_whether_it_can_be_paid(
         self, till: Till, customer: Customer
     ) -> None:

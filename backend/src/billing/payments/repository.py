@@ -68,7 +68,7 @@ async def lock_intents(uow: UnitOfWork, account_id: AccountId) -> None:
 
 
 async def find_live(uow: UnitOfWork, intent: Intent, *, since: datetime) -> Payment | None:
-    """The newest payment of this intent that the customer may still be able to pay."""
+    """The newest payment that stands for this intent: it may still be paid, or is paid and not credited yet."""
     returns_to_client = intent.client_return_url is not None
     statement = (
         select(PaymentRow.__table__)

@@ -96,8 +96,8 @@ MOVES: dict[tuple[PaymentState, PaymentState], Move] = {
 FINAL_STATUSES = frozenset({ProviderStatus.SUCCEEDED, ProviderStatus.CANCELED})
 """The provider has ended the payment."""
 
-LIVE_STATES = frozenset({PaymentState.CREATED, PaymentState.PENDING})
-"""A payment that the customer may still be able to pay."""
+LIVE_STATES = frozenset({PaymentState.CREATED, PaymentState.PENDING, PaymentState.WAITING_FOR_CAPTURE})
+"""A payment that stands for its intent: it can still be paid, or is paid and not credited yet."""
 
 
 def may_move(before: PaymentState, after: PaymentState, *, actor: Actor) -> bool:

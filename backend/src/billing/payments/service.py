@@ -191,7 +191,7 @@ class TopupService:
             parse_return_url(return_url, public=self._returns.public, allowed_origins=self._returns.allowed_origins)
 
     async def _still_payable(self, provider: PaymentProvider, intent: Intent) -> Payment | None:
-        """The payment that this intent has already, as the provider sees it now; None if there is none to offer."""
+        """The payment that this intent has already, as the provider sees it now; None without one that counts."""
         async with self._begin() as uow:
             live = await repository.find_live(uow, intent, since=self._clock.now() - INTENT_LASTS)
         if live is None:
