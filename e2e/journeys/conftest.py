@@ -10,4 +10,4 @@ from testkit.browser_fixtures import *  # noqa: F403 - pytest finds fixtures and
 @pytest.fixture(scope="session")
 def stack_customers() -> int:
     """Enough for all stories, whichever worker tells them."""
-    return 16
+    return 20

@@ -30,8 +30,8 @@ To shape one response at the network (only in frontend_tests/), use Playwright's
 `stack.provider.plan(…)`, `stack.move_clock(seconds)`, `stack.set_free_terms(…)` (for the whole stack: put it back).
 A suite that needs other settings starts a stack of its own: `Stack.start(settings={"BILLING_TOPUP_PRESETS": ""})`.
 
-At the end of every module the books are verified by `billing ledger verify`: a drift fails the module's last test,
-which otherwise carries the property `ledger_verified`.
+After a worker's last test `billing ledger verify` reads all that its tests have moved: a drift fails that test, which
+otherwise carries the property `ledger_verified`.
 """
 
 from __future__ import annotations
@@ -206,9 +206,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
-    """Verifies the books after the last test of a module, and records that they agreed."""
-    is_last = nextitem is None or nextitem.path != item.path
-    problem = _problem_in_books(item) if is_last else None
+    """Verifies the books after the worker's last test, while the stack still stands, and records that they agreed."""
+    problem = _problem_in_books(item) if nextitem is None else None
     yield
     if problem is not None:
         pytest.fail(problem, pytrace=False)
