@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import secrets
+import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,8 @@ def postgres(run_folder: Path) -> Iterator[EmbeddedPostgres]:
             (run_folder / "template_is_ready").touch()
     with server:
         yield server
+    if not (run_folder / "data" / "postmaster.pid").exists():  # the last worker to leave tidies up
+        shutil.rmtree(run_folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

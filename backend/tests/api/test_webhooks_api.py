@@ -16,6 +16,8 @@ from sqlalchemy.engine import URL
 from backend.tests.builders.counter import YOOKASSA_ADDRESS, Counter, open_counter
 from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 
+pytestmark = pytest.mark.trust
+
 DOOR = "/webhooks/yookassa"
 TOKEN = "s\u00e9same-0123456789"
 JSON = {"Content-Type": "application/json"}

@@ -9,6 +9,8 @@ import pytest
 from billing.kit.money import Currency, Money
 from billing.pages.rules import Advice, FreeUsage, is_low, low_balance_advice, read_missing, recommended_preset
 
+pytestmark = pytest.mark.trust
+
 RUB = Currency("RUB")
 
 

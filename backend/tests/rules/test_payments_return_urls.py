@@ -14,6 +14,8 @@ from billing.kit.public_address import (
     parse_return_url,
 )
 
+pytestmark = pytest.mark.trust
+
 PUBLIC = parse_public_address("https://shop.example/chat")
 ALLOWED = frozenset({"https://app.example", "http://localhost:3000"})
 

@@ -10,6 +10,8 @@ from billing.webhooks.errors import WebhookNotConfigured, WebhookSourceRefused, 
 from billing.webhooks.settings import WebhookSettings
 from billing.webhooks.trust import Knock, TrustPolicy, parse_networks, source_of
 
+pytestmark = pytest.mark.trust
+
 TOKEN = "s\u00e9same-0123456789"
 FROM_YOOKASSA = "185.71.76.5"
 FROM_ELSEWHERE = "203.0.113.9"

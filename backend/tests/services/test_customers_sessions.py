@@ -21,6 +21,8 @@ from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin
 
+pytestmark = pytest.mark.trust
+
 SETTINGS = CustomersSettings()
 
 

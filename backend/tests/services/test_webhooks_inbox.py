@@ -20,6 +20,8 @@ from billing.webhooks.errors import WebhookMalformed, WebhookNotConfigured
 from billing.webhooks.ports import Handling, Verdict
 from billing.webhooks.service import InboxService
 
+pytestmark = pytest.mark.trust
+
 
 @dataclass
 class Listener:
