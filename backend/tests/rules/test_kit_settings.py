@@ -120,3 +120,9 @@ class TestDatabaseUrls:
             parse_database_url(f"mysql://user:{SECRET}@host/database")
 
         assert SECRET not in refusal.value.sentence
+
+
+class TestWhatContradicts:
+    def test_a_hold_that_could_end_before_its_call_is_refused(self) -> None:
+        with pytest.raises(SettingsError, match="a hold outlives its call"):
+            read_settings({"BILLING_HOLD_TTL_SECONDS": "60", "BILLING_UPSTREAM_TOTAL_TIMEOUT_SECONDS": "60"})

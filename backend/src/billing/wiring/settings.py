@@ -145,8 +145,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     if settings.wallets.hold_ttl_seconds <= settings.gateway.total_timeout_seconds:
         raise SettingsError(
             (
-                "BILLING_HOLD_TTL_SECONDS must be longer than BILLING_UPSTREAM_TOTAL_TIMEOUT_SECONDS, "
-                "because a hold outlives its call.",
+                (
+                    "BILLING_HOLD_TTL_SECONDS must be longer than BILLING_UPSTREAM_TOTAL_TIMEOUT_SECONDS, "
+                    "because a hold outlives its call."
+                ),
             )
         )
     settings.payments.check(is_production=settings.deployment.is_production)
