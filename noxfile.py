@@ -101,6 +101,13 @@ def pictures(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Write the reference pages that are made from the code: settings, error codes, chart of accounts."""
+    prepare(session)
+    tool(session, "python", "-m", "backend.tests.architecture.reference_pages")
+
+
+@nox.session
 def lock(session: nox.Session) -> None:
     """Pin every package anew, with hashes and without index addresses."""
     prepare(session)

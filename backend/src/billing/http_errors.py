@@ -125,15 +125,6 @@ class InternalError(BillingError):
         self.facts = {"request_id": request_id}
 
 
-class ServiceUnavailable(BillingError):
-    """The database cannot be reached: everything that has to do with money fails closed."""
-
-    code = "billing_unavailable"
-
-    def __init__(self) -> None:
-        super().__init__("Billing is not available at the moment; try again soon.")
-
-
 def status_of(error: BillingError) -> int:
     """The status of this refusal; one that the table lacks is a bug, and a test finds it."""
     return STATUS_OF[error.code]

@@ -18,11 +18,11 @@ from starlette.responses import Response
 from billing import __version__
 from billing.customers import endpoints as customers
 from billing.gateway import endpoints as gateway
+from billing.gateway.errors import BillingUnavailable
 from billing.http_errors import (
     InternalError,
     MethodNotAllowed,
     NotFound,
-    ServiceUnavailable,
     body_of,
     headers_of,
     status_of,
@@ -48,7 +48,8 @@ _UNREADY = 503
 def create_app(services: Services) -> FastAPI:
     """The application over these services, at the base path of their public address."""
     assert __debug__, "asserts guard the money here; do not run under python -O"
-    app = FastAPI(title="Billing", version=__version__, redirect_slashes=False)
+    # The interactive pages load scripts of strangers; the description itself is enough.
+    app = FastAPI(title="Billing", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.services = services.by_type()
     for router in (
         customers.router,
@@ -119,7 +120,7 @@ async def _database_down(request: Request, error: Exception) -> Response:
     if not is_connection:
         return await _bug(request, error)
     _log.error("database_unreachable", kind=type(error).__name__)
-    return await _answer(request, ServiceUnavailable())
+    return await _answer(request, BillingUnavailable())
 
 
 async def _bug(request: Request, error: Exception) -> Response:

@@ -17,6 +17,7 @@ from billing.customers.audit import AuditTrail
 from billing.customers.service import CustomersService
 from billing.gateway.adapters.http_upstream import HttpUpstream
 from billing.gateway.catalog import ModelCatalog
+from billing.gateway.rules.routes import RouteTable
 from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.http_errors import status_of
@@ -24,7 +25,7 @@ from billing.kit.clock import Clock, MovableClock, SystemClock
 from billing.kit.database import application_engine
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
-from billing.kit.money import parse_currency
+from billing.kit.money import Currency, parse_currency
 from billing.kit.public_address import PublicAddress, parse_public_address
 from billing.kit.unit_of_work import Begin, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
@@ -35,6 +36,7 @@ from billing.pages.service import PagesService
 from billing.payments.adapters.yookassa import YookassaProvider
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.provider_states import ProviderStates
+from billing.payments.rules import TopupOffer
 from billing.payments.service import ReturnRules, TopupService
 from billing.payments.settings import PaymentSettings, ProviderKind
 from billing.pricing.service import PricingService
@@ -91,6 +93,29 @@ class Services:
         return {type(service): service for service in (getattr(self, field.name) for field in fields(self))}
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What the settings say when they are read together."""
+
+    currency: Currency
+    offer: TopupOffer
+    trust_policy: TrustPolicy
+    routes: RouteTable
+    public_address: PublicAddress
+    returns: ReturnRules
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What every service stands on."""
+
+    engine: AsyncEngine
+    begin: Begin
+    clock: Clock
+    ids: Ids
+    audit: AuditTrail
+
+
 @asynccontextmanager
 async def services(settings: Settings, database_url: URL) -> AsyncIterator[Services]:
     """The services of one process; leaving closes every connection that they opened.
@@ -98,42 +123,19 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     Raises:
         SettingsError: settings contradict each other; nothing was opened then.
     """
-    deployment = settings.deployment
-    currency = parse_currency(settings.wallets.currency)
-    offer = settings.payments.offer(currency)
-    trust_policy = settings.webhooks.yookassa_policy(is_production=deployment.is_production)
-    routes = settings.gateway.read_routes()
-    public_address = parse_public_address(settings.public_address.base_url)
-    returns = ReturnRules(public_address, settings.payments.allowed_origins())
-
-    clock = SystemClock() if deployment.clock_offset_file is None else MovableClock(deployment.clock_offset_file)
-    engine = application_engine(database_url, connections_max=deployment.database_connections_max)
-    begin = units_of_work(engine)
-    ids = Ids(clock)
+    terms = _terms(settings)
+    ground = _ground(settings, database_url)
+    begin, clock, ids, audit = ground.begin, ground.clock, ground.ids, ground.audit
     job_queue = JobQueue(database_url)
-    audit = AuditTrail(clock, ids)
-    ledger = LedgerService()
-    wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=ledger, settings=settings.wallets)
+    wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=settings.wallets)
     pricing = PricingService(ids)
-    catalog = ModelCatalog(pricing, clock, routes, currency)
+    catalog = ModelCatalog(pricing, clock, terms.routes, terms.currency)
     quotas = QuotaService(begin, clock, catalog, reservation_ttl=settings.quotas.reservation_ttl)
     usage = UsageService(begin)
     states = ProviderStates(wallets=wallets, clock=clock, topup_ttl_days=settings.payments.topup_ttl_days)
     provider = _provider(settings.payments)
+    topups = _topups(terms, ground, states, provider)
     upstream = HttpUpstream(settings.gateway)
-    topups = TopupService(
-        begin=begin,
-        clock=clock,
-        ids=ids,
-        audit=audit,
-        states=states,
-        provider=provider,
-        offer=offer,
-        returns=returns,
-    )
-    handlers: dict[str, NotificationHandler] = {}
-    if provider is not None:
-        handlers[provider.name] = PaymentNotifications(begin=begin, provider=provider, states=states)
     gateway = GatewayService(
         begin=begin,
         clock=clock,
@@ -143,49 +145,40 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         wallets=wallets,
         usage=usage,
         catalog=catalog,
-        routes=routes,
+        routes=terms.routes,
         upstream=upstream,
         bounds=settings.gateway.bounds,
-        currency=currency,
+        currency=terms.currency,
     )
-    renderer = Renderer(public_address, status_of)
+    threshold = settings.pages.threshold(terms.currency)
+    pages = PagesService(
+        begin=begin, ids=ids, wallets=wallets, quotas=quotas, usage=usage, topups=topups, threshold=threshold
+    )
     built = Services(
         settings=settings,
-        public_address=public_address,
-        engine=engine,
+        public_address=terms.public_address,
+        engine=ground.engine,
         begin=begin,
         clock=clock,
         ids=ids,
         job_queue=job_queue,
         audit=audit,
-        session_cookies=SessionCookies.for_public_base(
-            settings.public_address.base_url, lifetime=settings.customers.session_lifetime
-        ),
+        session_cookies=_session_cookies(settings),
         customers=CustomersService(begin, clock, ids, Argon2Passwords(PasswordHasher()), settings.customers, audit),
         wallets=wallets,
         pricing=pricing,
         quotas=quotas,
         usage=usage,
         topups=topups,
-        trust_policy=trust_policy,
-        inbox=InboxService(begin=begin, clock=clock, ids=ids, job_queue=job_queue, handlers=handlers),
+        trust_policy=terms.trust_policy,
+        inbox=_inbox(ground, job_queue, states, provider),
         gateway_settings=settings.gateway,
         gateway=gateway,
-        renderer=renderer,
-        pages=PagesService(
-            begin=begin,
-            ids=ids,
-            wallets=wallets,
-            quotas=quotas,
-            usage=usage,
-            topups=topups,
-            threshold=settings.pages.threshold(currency),
-        ),
+        renderer=Renderer(terms.public_address, status_of),
+        pages=pages,
         playground=PlaygroundService(gateway),
-        readiness=Readiness(engine, trust_policy),
-        verification=Verification(
-            snapshots(engine), (LedgerVerifier(), WalletVerifier(clock), UsageVerifier(), QuotaVerifier())
-        ),
+        readiness=Readiness(ground.engine, terms.trust_policy),
+        verification=_verification(ground),
     )
     try:
         yield built
@@ -193,7 +186,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         await upstream.close()
         if provider is not None:
             await provider.aclose()
-        await engine.dispose()
+        await ground.engine.dispose()
 
 
 def register_jobs(built: Services) -> None:
@@ -208,6 +201,61 @@ def register_jobs(built: Services) -> None:
         await queue.retry_stalled()
 
     queue.register_tick("queue.retry_stalled", _RETRY_STALLED_EVERY, retry_stalled, may_overlap=True)
+
+
+def _terms(settings: Settings) -> _Terms:
+    currency = parse_currency(settings.wallets.currency)
+    public_address = parse_public_address(settings.public_address.base_url)
+    return _Terms(
+        currency=currency,
+        offer=settings.payments.offer(currency),
+        trust_policy=settings.webhooks.yookassa_policy(is_production=settings.deployment.is_production),
+        routes=settings.gateway.read_routes(),
+        public_address=public_address,
+        returns=ReturnRules(public_address, settings.payments.allowed_origins()),
+    )
+
+
+def _ground(settings: Settings, database_url: URL) -> _Ground:
+    deployment = settings.deployment
+    clock = SystemClock() if deployment.clock_offset_file is None else MovableClock(deployment.clock_offset_file)
+    engine = application_engine(database_url, connections_max=deployment.database_connections_max)
+    ids = Ids(clock)
+    return _Ground(engine, units_of_work(engine), clock, ids, AuditTrail(clock, ids))
+
+
+def _topups(terms: _Terms, ground: _Ground, states: ProviderStates, provider: YookassaProvider | None) -> TopupService:
+    return TopupService(
+        begin=ground.begin,
+        clock=ground.clock,
+        ids=ground.ids,
+        audit=ground.audit,
+        states=states,
+        provider=provider,
+        offer=terms.offer,
+        returns=terms.returns,
+    )
+
+
+def _inbox(
+    ground: _Ground, job_queue: JobQueue, states: ProviderStates, provider: YookassaProvider | None
+) -> InboxService:
+    handlers: dict[str, NotificationHandler] = {}
+    if provider is not None:
+        handlers[provider.name] = PaymentNotifications(begin=ground.begin, provider=provider, states=states)
+    return InboxService(begin=ground.begin, clock=ground.clock, ids=ground.ids, job_queue=job_queue, handlers=handlers)
+
+
+def _session_cookies(settings: Settings) -> SessionCookies:
+    return SessionCookies.for_public_base(
+        settings.public_address.base_url, lifetime=settings.customers.session_lifetime
+    )
+
+
+def _verification(ground: _Ground) -> Verification:
+    return Verification(
+        snapshots(ground.engine), (LedgerVerifier(), WalletVerifier(ground.clock), UsageVerifier(), QuotaVerifier())
+    )
 
 
 def _provider(settings: PaymentSettings) -> YookassaProvider | None:
