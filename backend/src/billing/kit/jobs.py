@@ -7,7 +7,9 @@ until somebody retries it, which is why `retry_stalled` exists.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -25,6 +27,7 @@ from billing.kit.unit_of_work import UnitOfWork
 _log = structlog.get_logger(__name__)
 
 STALLED_AFTER_SECONDS = 30.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _POLL_SECONDS = 1.0  # only a fallback: PostgreSQL's NOTIFY wakes the worker
 
 
@@ -114,8 +117,10 @@ class JobQueue:
 
     async def run_workers(self, queues: tuple[Queue, ...]) -> None:
         """Works until the process is told to stop; jobs in hand are finished first."""
-        async with self._app.open_async():
-            await asyncio.gather(*(self._run_worker(queue) for queue in queues))
+        async with self._app.open_async(), asyncio.TaskGroup() as group:
+            workers = [group.create_task(self._run_worker(queue)) for queue in queues]
+            with _each_cancelled_by_signals(workers):
+                await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
 
     async def retry_stalled(self) -> int:
         """Gives the jobs of workers that died back to the queue; says how many there were.
@@ -141,8 +146,26 @@ class JobQueue:
             concurrency=QUEUE_RULES[queue].concurrency,
             fetch_job_polling_interval=_POLL_SECONDS,
             delete_jobs="successful",
-            install_signal_handlers=True,
+            install_signal_handlers=False,  # a process has one handler: the last worker's would stop that one only
         )
+
+
+@contextmanager
+def _each_cancelled_by_signals(workers: Sequence[asyncio.Task[None]]) -> Iterator[None]:
+    """SIGTERM and SIGINT cancel every worker, which is how Procrastinate's are asked to finish and end."""
+
+    def cancel_each() -> None:
+        for worker in workers:
+            worker.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, cancel_each)
+    try:
+        yield
+    finally:
+        for number in _STOP_SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 def _has_attempts_left(job: Job) -> bool:
