@@ -7,6 +7,7 @@ it survives a product process that is killed, and cleans up after an owner that 
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -29,14 +30,28 @@ _FASTER = "ALTER SYSTEM SET fsync = off;\nALTER SYSTEM SET full_page_writes = of
 
 
 class Database:
-    """The server of one stack; `folder` goes with it."""
+    """A server with its data in `folder`, which goes with it.
 
-    def __init__(self, folder: Path, *, environment: Mapping[str, str], log: Path) -> None:
+    `prepared` is a data folder to begin with a copy of; `keep_as` is where the data goes in the end.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        prepared: Path | None = None,
+        keep_as: Path | None = None,
+    ) -> None:
         self._folder = folder
         self._log = log
+        words = [str(folder)]
+        words += ["--prepared", str(prepared)] if prepared else []
+        words += ["--keep-as", str(keep_as)] if keep_as else []
         with log.open("ab") as errors:
             self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "testkit.stack.database", str(folder)],
+                [sys.executable, "-m", "testkit.stack.database", *words],
                 env=dict(environment),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -70,14 +85,18 @@ class Database:
         return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, prepared: Path | None, keep_as: Path | None) -> None:
     """Keeps the server until standard input ends."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     server: Any = None
+    data = folder / "data"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        server = _start(folder / "data")
+        if prepared is not None:
+            # Run by root, the server belongs to another user; cp keeps whose files they are.
+            subprocess.run(["cp", "--archive", str(prepared), str(data)], check=True)
+        server = _start(data)
         server.psql(_FASTER)
         sys.stdout.write(json.dumps({"ready": True, "url": server.get_uri()}) + "\n")
         sys.stdout.flush()
@@ -86,6 +105,8 @@ def main(folder: Path) -> None:
     finally:
         if server is not None:
             server.cleanup()
+        if keep_as is not None:
+            data.rename(keep_as)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -98,5 +119,14 @@ def _start(data: Path) -> Any:
     return get_server(data, cleanup_mode="stop")
 
 
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--prepared", type=Path)
+    parser.add_argument("--keep-as", type=Path)
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    arguments = _arguments()
+    main(arguments.folder, prepared=arguments.prepared, keep_as=arguments.keep_as)

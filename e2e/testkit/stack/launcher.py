@@ -33,10 +33,13 @@ class Launcher:
         self._listeners.append(listener)
         return listener
 
-    def database(self) -> Database:
-        """The stack's PostgreSQL, on its way."""
+    def database(self, prepared: Path) -> Database:
+        """The stack's PostgreSQL, on its way, with a copy of the prepared data."""
         self._database = Database(
-            self.folder / "postgres", environment=product.unmeasured_environment(), log=self.logs / "postgres.log"
+            self.folder / "postgres",
+            environment=product.unmeasured_environment(),
+            log=self.logs / "postgres.log",
+            prepared=prepared,
         )
         return self._database
 

@@ -110,6 +110,18 @@ def run(words: Sequence[str], *, environment: Mapping[str, str]) -> subprocess.C
         raise CommandFailedError(" ".join(("billing", *words)), -1, f"no end after {late.timeout:g} s") from None
 
 
+def run_or_fail(*words: str, environment: Mapping[str, str]) -> str:
+    """Runs a command of the product and answers what it printed.
+
+    Raises:
+        CommandFailedError: it failed.
+    """
+    done = run(words, environment=environment)
+    if done.returncode != 0:
+        raise CommandFailedError(" ".join(("billing", *words)), done.returncode, done.stderr)
+    return done.stdout
+
+
 def routes_of(model_url: str) -> str:
     """The routes of the seeded models, as the product reads them."""
     lines = ["[upstreams.simulated]", f'base_url = "{model_url}/v1"', f'api_key = "{UPSTREAM_KEY}"']

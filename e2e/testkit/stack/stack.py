@@ -15,6 +15,7 @@ from testkit.simulators.remote import ModelRemote, YookassaRemote
 from testkit.stack import product
 from testkit.stack.errors import CommandFailedError, NoCustomerLeftError
 from testkit.stack.launcher import Launcher, free_port_like, url_of
+from testkit.stack.prepared import prepared_data
 from testkit.stack.processes import Process
 from testkit.stack.site import Site
 
@@ -92,16 +93,14 @@ class Stack:
     def _start(cls, launcher: Launcher, customers: int, ports: Ports, settings: Mapping[str, str]) -> Self:
         """What can happen at the same time does: the simulators start while the database does."""
         listener = launcher.listen(ports.web)
-        database = launcher.database()
         provider, model = _simulators(launcher, ports, url_of(listener))
+        database = launcher.database(prepared_data(customers=customers))
         routes_file, clock_file = launcher.folder / "routes.toml", launcher.folder / "clock"
         surroundings = product.Surroundings(database.url(), _url(provider), clock_file, routes_file, settings)
         environment = surroundings.environment(url_of(listener))
-        _run("migrate", environment=environment)
         routes_file.write_text(product.routes_of(_url(model)), encoding="utf-8")
         site = Site(url_of(listener), url_of(listener), launcher.server("server", listener, environment))
         launcher.worker(environment)
-        _run("seed", "--customers", str(customers), environment=environment)
         site.wait_until_ready()
         remotes = YookassaRemote(_url(provider)), ModelRemote(_url(model))
         return cls(site, *remotes, surroundings, customers, launcher)
@@ -174,7 +173,7 @@ class Stack:
         Raises:
             CommandFailedError: it failed.
         """
-        return _run(*words, environment=self._environment())
+        return product.run_or_fail(*words, environment=self._environment())
 
     def move_clock(self, seconds: float) -> None:
         """Sets how far the product's clock is ahead of the machine's, in all its processes."""
@@ -215,13 +214,6 @@ def _simulators(launcher: Launcher, ports: Ports, site_url: str) -> tuple[Proces
 
 def _url(process: Process) -> str:
     return str(process.first_words(within_seconds=_READY_SECONDS_MAX)["url"])
-
-
-def _run(*words: str, environment: Mapping[str, str]) -> str:
-    done = product.run(words, environment=environment)
-    if done.returncode != 0:
-        raise CommandFailedError(" ".join(("billing", *words)), done.returncode, done.stderr)
-    return done.stdout
 
 
 def _logs_folder(folder: Path) -> Path:
