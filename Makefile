@@ -2,6 +2,9 @@
 PYTHON ?= python3
 NOX = .venv/bin/nox --no-error-on-missing-interpreters -s
 
+# Without bytecode every process compiles everything anew, and suites start many processes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup pr-fast merge-medium release-heavy pre-release test demo static format bench pictures lock clean
 

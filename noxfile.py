@@ -24,7 +24,8 @@ def prepare(session: nox.Session, *, browser: bool = False) -> None:
 
 def tool(session: nox.Session, name: str, *arguments: str) -> None:
     """Runs a program of the environment."""
-    session.run(str(BIN / name), *arguments, external=True)
+    # Without bytecode every process compiles everything anew, and suites start many processes.
+    session.run(str(BIN / name), *arguments, external=True, env={"PYTHONDONTWRITEBYTECODE": None})
 
 
 @nox.session

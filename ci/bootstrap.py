@@ -81,7 +81,9 @@ def _install() -> None:
         _run([uv, "venv", "--quiet", "--python", sys.executable, str(ENVIRONMENT)])
     uv = uv or _own_uv()
     install = [uv, "pip", "install", "--quiet"] if uv else [_python(), "-m", "pip", "install", "--quiet"]
-    _run([*install, "--require-hashes", "-r", str(ROOT / "requirements" / "all.txt")])
+    # Compiled once here, or else by every process of every suite where writing bytecode is switched off.
+    compiled = ["--compile-bytecode"] if uv else ["--compile"]
+    _run([*install, *compiled, "--require-hashes", "-r", str(ROOT / "requirements" / "all.txt")])
     editable = [word for name in DISTRIBUTIONS for word in ("-e", str(ROOT / name))]
     _run([*install, "--no-deps", "--no-build-isolation", *editable])
     STAMP.write_text(_digest(), encoding="ascii")
