@@ -1,18 +1,13 @@
 """Fixtures for suites that drive a browser against the real product.
 
-A suite's conftest brings them in, and says how many customers one worker's tests take together:
+A suite's conftest brings them in:
 
     from testkit.browser_fixtures import *  # noqa: F403 - pytest finds fixtures and hooks as names of this module
 
-    @pytest.fixture(scope="session")
-    def stack_customers() -> int:
-        return 24
-
-Then:
-
 - `stack` (one per worker) is the running product: server, worker, PostgreSQL, simulators. `stack.provider` and
   `stack.model` are the simulators' remote controls (faults, payments, notifications), without faults before each test.
-- `login` is a customer nobody has used: an empty wallet, untouched free limits. `stack.take_customer()` gives another.
+- `login` is a customer nobody has used: an empty wallet, untouched free limits. `stack.take_customer()` gives another;
+  the first 24 are there, and more are seeded when they are taken, which takes some seconds.
 - `customer` acts as that login over HTTP to prepare state: `customer.top_up("500.00")`, `customer.call("demo-small")`,
   `customer.spend_free_limits(stack.model)`, `customer.use(stack.model, output_tokens=1_000_000)`, `customer.wallet()`,
   `customer.start_topup("500.00")`.
@@ -27,8 +22,9 @@ Then:
 To shape one response at the network (only in frontend_tests/), use Playwright's own
 `page.route("**/billing/balance/cards/balance", lambda route: route.fulfill(status=500, body=""))` and say
 `watch.expect_status(500, "/cards/balance")`. To make the product itself answer differently use `stack.model.plan(…)`,
-`stack.provider.plan(…)`, `stack.move_clock(seconds)`, `stack.set_free_terms(…)` (for the whole stack: put it back).
-A suite that needs other settings starts a stack of its own: `Stack.start(settings={"BILLING_TOPUP_PRESETS": ""})`.
+`stack.provider.plan(…)`, `stack.set_free_terms(…)` (for the whole stack, from the next call on: put it back).
+What needs other settings, or moves the clock, which never goes back, starts a stack of its own:
+`with Stack.start(customers=1, settings={"BILLING_TOPUP_PRESETS": ""}) as other: …`.
 
 After a worker's last test `billing ledger verify` reads all that its tests have moved: a drift fails that test, which
 otherwise carries the property `ledger_verified`.
@@ -79,9 +75,9 @@ expect.set_options(timeout=_PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
-def stack_of_worker(stack_customers: int, pytestconfig: pytest.Config) -> Iterator[Stack]:
+def stack_of_worker(pytestconfig: pytest.Config) -> Iterator[Stack]:
     """The product for all tests of this worker, with whatever earlier tests left in it."""
-    with Stack.start(customers=stack_customers) as stack:
+    with Stack.start() as stack:
         pytestconfig.stash[_STACK] = stack
         yield stack
         stack.require_alive()

@@ -1,5 +1,6 @@
 """The `testkit` command: starts what browser tests and the demo share."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -7,7 +8,10 @@ import typer
 from testkit.simulators.model import ModelSettings, create_model
 from testkit.simulators.server import serve
 from testkit.simulators.yookassa import WebhookTarget, YookassaSettings, create_yookassa
+from testkit.stack.demo import STABLE_PORTS, run_demo
+from testkit.stack.errors import StackError
 from testkit.stack.prefix_proxy import create_prefix_proxy
+from testkit.stack.stack import CUSTOMERS, Ports
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What browser tests and the demo share.")
 simulator = typer.Typer(
@@ -16,9 +20,27 @@ simulator = typer.Typer(
 )
 app.add_typer(simulator, name="simulator")
 
+_INFRASTRUCTURE = 4
+
 _Port = Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")]
 _Seed = Annotated[int, typer.Option(help="Equal seeds and equal calls give equal ids and answers.")]
 _Pairs = Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE")]
+
+
+@app.command()
+def demo(
+    *,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The server's port.")] = STABLE_PORTS.web,
+    provider_port: Annotated[int, typer.Option(min=0, max=65535)] = STABLE_PORTS.provider,
+    model_port: Annotated[int, typer.Option(min=0, max=65535)] = STABLE_PORTS.model,
+    customers: Annotated[int, typer.Option(min=1, max=50, help="How many demo customers to open.")] = CUSTOMERS,
+) -> None:
+    """Run the whole product with its simulators until Ctrl-C. A port that is taken gives way to a free one."""
+    try:
+        run_demo(ports=Ports(web=port, provider=provider_port, model=model_port), customers=customers, say=typer.echo)
+    except StackError as error:
+        typer.echo(f"testkit: {error}", err=True)
+        sys.exit(_INFRASTRUCTURE)
 
 
 @app.command()

@@ -11,7 +11,7 @@ T = TypeVar("T")
 _LOOK_SECONDS = 0.05
 
 
-def until(wanted: T, look: Callable[[], T], *, within_seconds: float = 15.0) -> T:
+def until(wanted: object, look: Callable[[], T], *, within_seconds: float = 15.0) -> T:
     """Looks again and again until it sees what is wanted; answers what it saw last, wanted or not."""
     deadline = time.monotonic() + within_seconds
     seen = look()

@@ -81,6 +81,8 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         loop="asyncio",
         lifespan="on",
         log_level="critical",
+        # A caller's address is the one at the other end, whatever its headers say.
+        proxy_headers=False,
         # A hanging call must not keep the simulator from stopping.
         timeout_graceful_shutdown=1,
     )

@@ -30,7 +30,7 @@ _FASTER = "ALTER SYSTEM SET fsync = off;\nALTER SYSTEM SET full_page_writes = of
 
 
 class Database:
-    """A server with its data in `folder`, which goes with it.
+    """A server with its data in `folder`, which it removes in the end with all that is in it.
 
     `prepared` is a data folder to begin with a copy of; `keep_as` is where the data goes in the end.
     """

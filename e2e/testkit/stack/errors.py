@@ -1,10 +1,9 @@
 """Why a stack is not there.
 
 StackError
-├── ProcessDiedError   a process ended although it was to stay
-├── NotReadyError      a process did not become ready in time
-├── CommandFailedError a command of the product ended with a failure
-└── NoCustomerLeftError  more customers are asked for than were seeded
+├── ProcessDiedError    a process ended although it was to stay
+├── NotReadyError       a process did not become ready in time
+└── CommandFailedError  a command of the product ended with a failure
 """
 
 from __future__ import annotations
@@ -35,10 +34,3 @@ class CommandFailedError(StackError):
 
     def __init__(self, command: str, status: int, output: str) -> None:
         super().__init__(f"`{command}` ended with status {status}:\n{output.strip() or '(nothing said)'}")
-
-
-class NoCustomerLeftError(StackError):
-    """More customers are asked for than were seeded."""
-
-    def __init__(self, seeded: int) -> None:
-        super().__init__(f"All {seeded} seeded customers are taken. Start the stack with more of them.")

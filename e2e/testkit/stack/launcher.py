@@ -34,9 +34,9 @@ class Launcher:
         return listener
 
     def database(self, prepared: Path) -> Database:
-        """The stack's PostgreSQL, on its way, with a copy of the prepared data."""
+        """The stack's PostgreSQL, on its way, with a copy of the prepared data; in the end it removes the folder."""
         self._database = Database(
-            self.folder / "postgres",
+            self.folder,
             environment=product.unmeasured_environment(),
             log=self.logs / "postgres.log",
             prepared=prepared,
@@ -73,7 +73,7 @@ class Launcher:
             process.ask_to_end()
         deadline = time.monotonic() + _GRACE_SECONDS
         for process in self.processes:
-            process.end(grace_seconds=deadline - time.monotonic())
+            process.wait_or_kill(grace_seconds=deadline - time.monotonic())
         if self._database is not None:
             self._database.stop()
 

@@ -93,14 +93,13 @@ class Process:
         return words
 
     def ask_to_end(self) -> None:
-        """Sends SIGTERM, once it is still there."""
+        """Sends SIGTERM if it is still there. Once is enough: a second one would cut its last words short."""
         if self.status is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.terminate()
 
-    def end(self, *, grace_seconds: float) -> None:
-        """Asks it to end, waits, and kills it when it does not."""
-        self.ask_to_end()
+    def wait_or_kill(self, *, grace_seconds: float) -> None:
+        """Waits for it to end, and kills it when it does not."""
         try:
             self._process.wait(max(grace_seconds, 0))
         except subprocess.TimeoutExpired:

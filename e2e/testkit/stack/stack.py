@@ -13,13 +13,15 @@ from typing import Self
 
 from testkit.simulators.remote import ModelRemote, YookassaRemote
 from testkit.stack import product
-from testkit.stack.errors import CommandFailedError, NoCustomerLeftError
+from testkit.stack.errors import CommandFailedError
 from testkit.stack.launcher import Launcher, free_port_like, url_of
 from testkit.stack.prepared import prepared_data
 from testkit.stack.processes import Process
 from testkit.stack.site import Site
 
 PASSWORD = "demo password"  # noqa: S105 - what `billing seed` gives to every customer, and prints
+CUSTOMERS = 24
+"""How many are seeded unless something else is asked for; whoever asks for the same shares one prepared database."""
 _READY_SECONDS_MAX = 60.0
 
 
@@ -67,7 +69,7 @@ class Stack:
     def start(
         cls,
         *,
-        customers: int = 8,
+        customers: int = CUSTOMERS,
         ports: Ports | None = None,
         settings: Mapping[str, str] | None = None,
         logs: Path | None = None,
@@ -123,11 +125,14 @@ class Stack:
     def take_customer(self) -> Login:
         """A customer whom nobody has used yet, with an empty wallet and untouched free limits.
 
+        When all are taken, as many again are seeded, which takes some seconds.
+
         Raises:
-            NoCustomerLeftError: all of them are taken.
+            CommandFailedError: the product seeds no more.
         """
         if self._taken == self.customers:
-            raise NoCustomerLeftError(self.customers)
+            self.run_command("seed", "--customers", str(2 * self.customers))
+            self.customers *= 2
         self._taken += 1
         return Login(f"customer{self._taken}@demo.example")
 
@@ -176,7 +181,10 @@ class Stack:
         return product.run_or_fail(*words, environment=self._environment())
 
     def move_clock(self, seconds: float) -> None:
-        """Sets how far the product's clock is ahead of the machine's, in all its processes."""
+        """Sets how far the product's clock is ahead of the machine's, in all its processes.
+
+        Only forward: a process never tells an earlier moment than before, so the stack is for one use afterwards.
+        """
         waiting = self.surroundings.clock_file.with_suffix(".new")
         waiting.write_text(str(seconds), encoding="ascii")
         waiting.replace(self.surroundings.clock_file)
