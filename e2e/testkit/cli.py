@@ -1,10 +1,13 @@
 """The `testkit` command: starts what browser tests and the demo share."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from testkit.browser import BrowserNotFoundError
+from testkit.pictures import take_pictures
 from testkit.simulators.model import ModelSettings, create_model
 from testkit.simulators.server import serve
 from testkit.simulators.yookassa import WebhookTarget, YookassaSettings, create_yookassa
@@ -39,6 +42,22 @@ def demo(
     try:
         run_demo(ports=Ports(web=port, provider=provider_port, model=model_port), customers=customers, say=typer.echo)
     except StackError as error:
+        typer.echo(f"testkit: {error}", err=True)
+        sys.exit(_INFRASTRUCTURE)
+
+
+@app.command()
+def pictures(
+    *,
+    folder: Annotated[Path, typer.Option(help="Where they are kept.")] = Path("docs/pictures"),
+    report: Annotated[Path, typer.Option(help="A run's report, shown too where it exists.")] = Path(
+        "artifacts/billing-confidence/latest/report.html"
+    ),
+) -> None:
+    """Take the pictures that README and docs show, from a product started for them."""
+    try:
+        take_pictures(folder, report=report, say=typer.echo)
+    except (BrowserNotFoundError, StackError) as error:
         typer.echo(f"testkit: {error}", err=True)
         sys.exit(_INFRASTRUCTURE)
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 from testkit.actors.customer import SESSION_COOKIE, Customer
 from testkit.browser import LAUNCH_ARGUMENTS, executable_path
 from testkit.pages.balance import BalancePage
+from testkit.pages.payment import PaymentPage
 from testkit.pages.playground import PlaygroundPage
 from testkit.pages.sign_in import SignInPage
 from testkit.stack.site import Site
@@ -20,8 +21,8 @@ from testkit.stack.stack import Stack
 
 Scheme = Literal["light", "dark"]
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-DESK = (1280, 900)
-PHONE = (360, 800)
+DESK: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 360, "height": 800}
 QUESTION = "Explain double-entry bookkeeping to a ten-year-old."
 _PATIENCE_MS = 15_000
 
@@ -37,11 +38,10 @@ class Studio:
 
     @contextmanager
     def page(
-        self, *, scheme: Scheme = "light", size: tuple[int, int] = DESK, customer: Customer | None = None
+        self, *, scheme: Scheme = "light", size: ViewportSize = DESK, customer: Customer | None = None
     ) -> Iterator[Page]:
         """A page of its own, signed in where there is a customer."""
-        viewport = {"width": size[0], "height": size[1]}
-        context = self.browser.new_context(locale="en-GB", viewport=viewport, color_scheme=scheme)  # type: ignore[arg-type]  # a dict literal is the TypedDict it asks for
+        context = self.browser.new_context(locale="en-GB", viewport=size, color_scheme=scheme)
         context.set_default_timeout(_PATIENCE_MS)
         if customer is not None:
             context.add_cookies([{"name": SESSION_COOKIE, "value": customer.session_cookie(), "url": self.site.url}])
@@ -53,6 +53,7 @@ class Studio:
     def keep(self, page: Page, name: str, *, is_whole: bool = False) -> None:
         """Keeps what the page shows: the window, or the whole page however long it is."""
         path = self.folder / f"{name}.png"
+        page.mouse.move(0, 0)  # nothing shall look as if somebody pointed at it
         page.screenshot(path=path, full_page=is_whole, animations="disabled")
         self.say(str(path))
 
@@ -66,7 +67,7 @@ def take_pictures(folder: Path, *, report: Path, say: Callable[[str], None]) -> 
     """
     folder.mkdir(parents=True, exist_ok=True)
     chromium = executable_path()
-    with Stack.start(customers=2) as stack, sync_playwright() as playwright:
+    with Stack.start() as stack, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(LAUNCH_ARGUMENTS))
         studio = Studio(browser, stack.site, folder, say)
         with _next_customer(stack) as regular, _next_customer(stack) as newcomer:
@@ -84,14 +85,12 @@ def _next_customer(stack: Stack) -> Customer:
 
 
 def _live_through(customer: Customer, stack: Stack) -> None:
-    """Some weeks of a customer in a moment: two payments, calls with a price and calls without."""
+    """Some weeks of a customer in a moment: two payments, a call for nothing and two with a price in whole coins."""
     customer.top_up("500.00")
     customer.use(stack.model, model="demo-free", input_tokens=3_150, output_tokens=7_420)
-    customer.use(stack.model, model="demo-small", input_tokens=12_400, output_tokens=3_200)
     customer.use(stack.model, model="demo-large", input_tokens=8_000, output_tokens=11_500)
     customer.top_up("1000.00")
-    customer.use(stack.model, model="demo-large", input_tokens=2_600, output_tokens=4_150)
-    customer.use(stack.model, model="demo-small", input_tokens=9_050, output_tokens=2_875)
+    customer.use(stack.model, model="demo-small", input_tokens=12_500, output_tokens=3_000)
 
 
 def _take_balance(studio: Studio, customer: Customer) -> None:
@@ -112,11 +111,12 @@ def _take_recovery(studio: Studio, customer: Customer) -> None:
         playground.ask("demo-large", QUESTION)
         playground.blocked.wait_for()
         studio.keep(page, "playground-blocked-light")
-        credited = customer.top_up("500.00", return_to="/billing/playground")
+        playground.top_up_and_come_back()
         balance = BalancePage(page, studio.site)
-        balance.open(f"?topup={credited}")
+        balance.topup.continue_to_payment()
+        PaymentPage(page).pay()
         balance.payment.credited.wait_for()
-        studio.keep(page, "topup-credited-light")
+        studio.keep(page, "topup-credited-light", is_whole=True)
 
 
 def _take_sign_in(studio: Studio) -> None:
