@@ -32,6 +32,7 @@ from billing.kit.unit_of_work import Begin, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
 from billing.quotas.invariants import QuotaVerifier
 from billing.wallets.invariants import WalletVerifier
+from testkit.loopback import NO_TLS
 from testkit.simulators.model import create_model
 from testkit.simulators.server import running
 
@@ -160,7 +161,7 @@ def provider_url() -> Iterator[str]:
 @pytest.fixture
 async def provider(provider_url: str) -> AsyncIterator[Provider]:
     """The model provider, with no fault planned and no call made."""
-    async with httpx.AsyncClient(base_url=provider_url) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=provider_url) as client:
         provider = Provider(provider_url, client)
         await provider.start_over()
         yield provider

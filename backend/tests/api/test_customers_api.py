@@ -26,6 +26,7 @@ from billing.http_errors import body_of, headers_of, status_of
 from billing.kit.errors import BillingError
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin
+from testkit.loopback import NO_TLS
 
 LIFETIME = CustomersSettings().session_lifetime
 
@@ -46,7 +47,7 @@ async def server_url(town: Town) -> AsyncIterator[str]:
 @pytest.fixture
 async def client(server_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A browser that nobody has signed in to yet; keeps cookies."""
-    async with httpx.AsyncClient(base_url=server_url) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=server_url) as client:
         yield client
 
 
@@ -80,6 +81,7 @@ async def sign_in(client: httpx.AsyncClient, email: str, password: str = PASSWOR
 async def browser_of(server_url: str, customer: Customer) -> AsyncIterator[httpx.AsyncClient]:
     """A browser in which this customer is signed in, whose pages send the CSRF token."""
     async with httpx.AsyncClient(
+        verify=NO_TLS,
         base_url=server_url,
         cookies={"billing_session": customer.session.token},
         headers={"X-CSRF-Token": customer.session.csrf_token},
@@ -110,7 +112,7 @@ class TestSigningIn:
         ada = await town.customer()
         app = application(town.service, "https://example.com/a/b/")
 
-        async with serving(app) as url, httpx.AsyncClient(base_url=url) as client:
+        async with serving(app) as url, httpx.AsyncClient(verify=NO_TLS, base_url=url) as client:
             answer = await sign_in(client, ada.email)
 
         attributes = answer.headers["set-cookie"].split("; ")[1:]
@@ -149,7 +151,7 @@ class TestSigningIn:
         app = application(customers_service(begin, clock, ids, settings=two), "http://billing.test/")
         codes = []
 
-        async with serving(app) as url, httpx.AsyncClient(base_url=url) as client:
+        async with serving(app) as url, httpx.AsyncClient(verify=NO_TLS, base_url=url) as client:
             for turn in range(3):
                 client.headers["X-Forwarded-For"] = f"192.0.2.{turn}"
                 codes.append(code_of(await sign_in(client, fresh_email()))[1])

@@ -33,6 +33,7 @@ from billing.quotas.endpoints import router as quotas_router
 from billing.quotas.service import QuotaService
 from billing.usage.endpoints import router as usage_router
 from billing.usage.service import UsageService
+from testkit.loopback import NO_TLS
 
 pytestmark = pytest.mark.money
 
@@ -74,7 +75,7 @@ async def server_url(gate: Gate) -> AsyncIterator[str]:
 @pytest.fixture
 async def http(server_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A bare client."""
-    async with httpx.AsyncClient(base_url=server_url) as client:
+    async with httpx.AsyncClient(verify=NO_TLS, base_url=server_url) as client:
         yield client
 
 
@@ -264,7 +265,10 @@ class TestARefusal:
     ) -> None:
         engine = application_engine(database_url.set(database="no_such_database"))
         blind = customers_service(units_of_work(engine), clock, gate.wallets.ids)
-        async with serving(application(gate, customers=blind)) as url, httpx.AsyncClient(base_url=url) as http:
+        async with (
+            serving(application(gate, customers=blind)) as url,
+            httpx.AsyncClient(verify=NO_TLS, base_url=url) as http,
+        ):
             answer = await http.post(DOORS[0], json=chat(), headers=bearer(payer))
         await engine.dispose()
 
@@ -293,7 +297,10 @@ class TestAClientWhoLeaves:
         await provider.will("delay", seconds=0.6)
 
         # Leaving the server lets it finish what it has in hand.
-        async with serving(application(gate)) as url, httpx.AsyncClient(base_url=url, timeout=0.3) as impatient:
+        async with (
+            serving(application(gate)) as url,
+            httpx.AsyncClient(verify=NO_TLS, base_url=url, timeout=0.3) as impatient,
+        ):
             with pytest.raises(httpx.ReadTimeout):
                 await impatient.post(DOORS[0], json=chat(), headers=bearer(payer))
 

@@ -22,6 +22,7 @@ from billing.main import create_app
 from billing.pricing.seed import DEMO_SMALL
 from billing.wiring.services import services
 from billing.wiring.settings import read_settings
+from testkit.loopback import NO_TLS
 
 pytestmark = pytest.mark.money
 
@@ -66,7 +67,7 @@ async def building(provider: Provider, database_url: URL, tmp_path: Path) -> Asy
     routes.write_text(ROUTES.format(base_url=provider.url, key=UPSTREAM_KEY, model=DEMO_SMALL))
     async with services(read_settings({"BILLING_MODEL_ROUTES_FILE": str(routes)}), database_url) as built:
         app = create_app(built)
-        async with serving(app) as url, httpx.AsyncClient(base_url=url) as http:
+        async with serving(app) as url, httpx.AsyncClient(verify=NO_TLS, base_url=url) as http:
             yield Building(app, http)
 
 

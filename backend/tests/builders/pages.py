@@ -28,6 +28,7 @@ from billing.wallets.models import LotSource
 from billing.wallets.rules import OperationId
 from billing.wiring.services import Services, services
 from billing.wiring.settings import read_settings
+from testkit.loopback import NO_TLS
 
 _ROUTES = """
 [upstreams.simulator]
@@ -158,7 +159,9 @@ class Shop:
         if paid is not None:
             await self.credit(customer.principal, paid)
         cookies = {"billing_session": customer.session.token}
-        async with httpx.AsyncClient(base_url=self.url, cookies=cookies, headers={"Accept": "text/html"}) as browser:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, base_url=self.url, cookies=cookies, headers={"Accept": "text/html"}
+        ) as browser:
             yield Visitor(browser, customer.account, customer.principal, customer.email)
 
     @asynccontextmanager
@@ -168,7 +171,7 @@ class Shop:
         async with self.services.begin() as uow:
             account = await self.services.customers.open_account(uow, name="Ada", email=email, password=PASSWORD)
         session = await self.town.sign_in(email)
-        async with httpx.AsyncClient(base_url=self.url, headers={"Accept": "text/html"}) as browser:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=self.url, headers={"Accept": "text/html"}) as browser:
             yield Visitor(browser, account, session.principal, email)
 
     async def credit(self, principal: Principal, amount: str, source: LotSource = LotSource.TOPUP, **more: Any) -> None:

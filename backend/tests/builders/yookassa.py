@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from billing.payments.adapters.yookassa import Budget, YookassaProvider
+from testkit.loopback import NO_TLS
 from testkit.simulators.server import running
 from testkit.simulators.yookassa import YookassaSettings, create_yookassa
 
@@ -102,5 +103,5 @@ async def simulated_yookassa() -> AsyncIterator[SimulatedYookassa]:
     """A simulator of its own on a free port."""
     app = create_yookassa(YookassaSettings(shop_id=SHOP_ID, secret_key=SECRET_KEY, seed=next(_SEEDS)))
     with running(app) as server:
-        async with httpx.AsyncClient(base_url=f"{server.url}/control/", trust_env=False) as control:
+        async with httpx.AsyncClient(verify=NO_TLS, base_url=f"{server.url}/control/", trust_env=False) as control:
             yield SimulatedYookassa(server.url, control)

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from testkit.loopback import NO_TLS
 from testkit.simulators.faults import Fault, FaultKind
 from testkit.simulators.remote import ModelRemote, YookassaRemote
 from testkit.stack.site import Site
@@ -62,7 +63,7 @@ class Customer:
         self.site = site
         self.login = login
         self._provider = provider
-        self._http = httpx.Client(base_url=site.url, timeout=_ANSWER_SECONDS_MAX, trust_env=False)
+        self._http = httpx.Client(verify=NO_TLS, base_url=site.url, timeout=_ANSWER_SECONDS_MAX, trust_env=False)
         self._csrf_token: str | None = None
         self._api_key: str | None = None
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import httpx
 
+from testkit.loopback import NO_TLS
 from testkit.simulators.faults import Fault
 from testkit.simulators.yookassa.notifications import DeliveryMode, WebhookTarget
 
@@ -17,7 +18,7 @@ class SimulatorRemote:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=_ANSWER_SECONDS_MAX, trust_env=False)
+        self._http = httpx.Client(verify=NO_TLS, base_url=url, timeout=_ANSWER_SECONDS_MAX, trust_env=False)
 
     def __enter__(self) -> Self:
         return self

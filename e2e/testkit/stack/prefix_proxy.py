@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from testkit.loopback import NO_TLS
+
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _ANSWER_SECONDS_MAX = 60.0
 # Of one connection only (RFC 9110, section 7.6.1); the host is the upstream's, as most proxies have it.
@@ -29,7 +31,9 @@ def create_prefix_proxy(upstream: str, prefix: str, *, strips_prefix: bool) -> S
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with httpx.AsyncClient(base_url=upstream, timeout=_ANSWER_SECONDS_MAX, trust_env=False) as client:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, base_url=upstream, timeout=_ANSWER_SECONDS_MAX, trust_env=False
+        ) as client:
             app.state.client = client
             yield
 

@@ -10,6 +10,7 @@ from billing.gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnre
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.routes import ModelRoute
 from billing.gateway.settings import GatewaySettings
+from billing.kit.tls import public_authorities
 from billing.kit.unit_of_work import refuse_open_transaction
 
 
@@ -19,6 +20,7 @@ class HttpUpstream:
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings
         self._client = httpx.AsyncClient(
+            verify=public_authorities(),
             timeout=httpx.Timeout(
                 connect=settings.connect_timeout_seconds,
                 read=settings.read_timeout_seconds,

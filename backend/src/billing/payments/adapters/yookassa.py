@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from billing.kit.tls import public_authorities
 from billing.kit.unit_of_work import refuse_open_transaction
 from billing.payments.adapters.yookassa_objects import as_event, as_order, as_payment
 from billing.payments.errors import (
@@ -87,6 +88,7 @@ class YookassaProvider:
         self._budget = budget or Budget()
         self._chance = chance
         self._client = httpx.AsyncClient(
+            verify=public_authorities(),
             base_url=api_url.rstrip("/") + "/",
             auth=httpx.BasicAuth(shop_id, secret_key),
             timeout=httpx.Timeout(self._budget.total_seconds, connect=self._budget.connect_seconds),
