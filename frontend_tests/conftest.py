@@ -16,23 +16,15 @@ from testkit.stack.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def stack_customers() -> int:
-    """Enough for all tests, whichever worker runs them."""
-    return 24
-
-
-@pytest.fixture(scope="session")
-def terms_of_worker(stack_of_worker: Stack) -> FreeTerms:
-    """Remembers which free terms are in force, for putting new ones in force takes a command."""
+def free_terms(stack_of_worker: Stack) -> FreeTerms:
+    """What is free on this stack, as the last test left it: each test that depends on it says what it needs."""
     return FreeTerms(stack_of_worker)
 
 
 @pytest.fixture
-def free_terms(terms_of_worker: FreeTerms, stack: Stack) -> FreeTerms:
-    """What is free, generous to begin with. A test that shows or uses free limits asks for it."""
-    del stack
-    terms_of_worker.be_generous()
-    return terms_of_worker
+def generous_terms(free_terms: FreeTerms) -> None:
+    """Something is free, and there is a model for it."""
+    free_terms.be_generous()
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +42,9 @@ def shopper(stack_of_worker: Stack) -> Iterator[Customer]:
 
 
 @pytest.fixture(scope="session")
-def past(stack_of_worker: Stack, terms_of_worker: FreeTerms) -> Iterator[Past]:
+def past(stack_of_worker: Stack, free_terms: FreeTerms) -> Iterator[Past]:
     """Somebody with payments and calls behind them, free limits used up; shared like the newcomer, to look only."""
-    terms_of_worker.be_generous()
+    free_terms.be_generous()
     with Customer(stack_of_worker.site, stack_of_worker.take_customer(), stack_of_worker.provider) as regular:
         yield live_through(regular, stack_of_worker)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from frontend_tests.preparations import FreeTerms, database_refusing
+from frontend_tests.expectations import expect_advice
+from frontend_tests.preparations import database_refusing
 from testkit.actors.customer import Customer
 from testkit.browser_watch import BrowserWatch
 from testkit.pages.balance import BalancePage
@@ -16,78 +16,8 @@ from testkit.stack.site import Site
 from testkit.stack.stack import Stack
 
 
-def expect_advice(balance: BalancePage, *, is_free: bool) -> None:
-    """Exactly one of the two hints is there."""
-    expect(balance.notice.free_limits_link).to_have_count(1 if is_free else 0)
-    expect(balance.notice.topup_link).to_have_count(0 if is_free else 1)
-
-
-class TestALowBalanceWhileSomethingIsFree:
-    @pytest.mark.usefixtures("free_terms")
-    def test_an_empty_wallet_is_pointed_to_the_free_limits(self, newcomers_balance: BalancePage) -> None:
-        balance = newcomers_balance
-        balance.open()
-
-        expect(balance.notice.used_up).to_be_visible()
-        expect_advice(balance, is_free=True)
-        balance.notice.free_limits_link.click()
-
-        expect(balance.free_limits.card).to_be_in_viewport()
-        expect(balance.free_limits.card).to_contain_text("20,000 of 20,000 left")
-
-    @pytest.mark.usefixtures("free_terms")
-    def test_so_is_a_wallet_below_the_threshold_and_the_header_agrees(
-        self, balance: BalancePage, customer: Customer
-    ) -> None:
-        customer.top_up("100.00")
-        customer.call("demo-small")
-
-        balance.open()
-
-        expect(balance.notice.low).to_be_visible()
-        expect_advice(balance, is_free=True)
-        expect(balance.frame.balance_chip).to_have_accessible_name(re.compile(r"Available balance, low: RUB\W99\.9"))
-
-
-class TestALowBalanceWithNothingFree:
-    @pytest.mark.usefixtures("free_terms")
-    def test_once_the_free_limits_are_used_up_topping_up_is_advised(
-        self, balance: BalancePage, customer: Customer, stack: Stack
-    ) -> None:
-        customer.spend_free_limits(stack.model)
-
-        balance.open()
-
-        expect(balance.notice.used_up).to_be_visible()
-        expect_advice(balance, is_free=False)
-        expect(balance.free_limits.card.get_by_text("used up")).to_have_count(2)
-        balance.notice.topup_link.click()
-        expect(balance.topup.card).to_be_in_viewport()
-
-    def test_where_free_use_is_switched_off_topping_up_is_advised(
-        self, newcomers_balance: BalancePage, free_terms: FreeTerms
-    ) -> None:
-        free_terms.be_off()
-
-        newcomers_balance.open()
-
-        expect_advice(newcomers_balance, is_free=False)
-        expect(newcomers_balance.free_limits.card).to_contain_text("No free usage at the moment")
-
-    def test_where_no_free_model_exists_topping_up_is_advised_although_limits_are_untouched(
-        self, newcomers_balance: BalancePage, free_terms: FreeTerms
-    ) -> None:
-        free_terms.name_a_model_that_is_not_served()
-
-        newcomers_balance.open()
-
-        expect_advice(newcomers_balance, is_free=False)
-        expect(newcomers_balance.free_limits.card).to_contain_text("20,000 of 20,000 left")
-        expect(newcomers_balance.free_limits.card).to_contain_text("No model takes free usage right now")
-
-
 class TestABlockedCallThatSentTheCustomerHere:
-    @pytest.mark.usefixtures("free_terms")
+    @pytest.mark.usefixtures("generous_terms")
     def test_is_named_with_what_it_lacked_where_something_is_free(self, newcomers_balance: BalancePage) -> None:
         newcomers_balance.open("?missing=612.5")
 
@@ -202,13 +132,12 @@ class TestACardThatFails:
 
         expect(regulars_balance.wallet.figure("Available")).to_have_text("RUB 495.50")
 
-    @pytest.mark.parametrize("status", [500, 404])
     def test_that_fails_again_keeps_what_was_there(
-        self, regulars_balance: BalancePage, stack: Stack, watch: BrowserWatch, status: int
+        self, regulars_balance: BalancePage, stack: Stack, watch: BrowserWatch
     ) -> None:
         path = "/billing/balance/cards/free-limits"
-        watch.expect_status(status, path)
-        regulars_balance.page.route(f"**{path}", lambda route: route.fulfill(status=status, body="<p>oops</p>"))
+        watch.expect_status(500, path)
+        regulars_balance.page.route(f"**{path}", lambda route: route.fulfill(status=500, body="<p>oops</p>"))
         with database_refusing(stack, "free_quota_terms"):
             regulars_balance.open()
 

@@ -40,7 +40,7 @@ class TestAnAnswer:
         expect(playground.prompt).to_have_value("Hello")
         assert watch.navigations == []
 
-    @pytest.mark.usefixtures("free_terms")
+    @pytest.mark.usefixtures("generous_terms")
     def test_of_a_free_model_costs_nothing(self, playground: PlaygroundPage) -> None:
         playground.open()
 

@@ -78,9 +78,7 @@ class TestChoosingAnAmount:
             ("12abc", "Enter an amount such as 1000.50."),
             ("1000.555", "more decimals than the currency"),
             ("1,000", "can mean two amounts"),
-            ("", "Enter an amount such as 1000.50."),
             ("99.99", "Choose an amount from RUB 100.00 to RUB 100,000.00."),
-            ("-500", "Enter an amount such as 1000.50."),
         ],
     )
     def test_a_doubtful_amount_is_refused_and_stays_to_be_mended(
