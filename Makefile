@@ -28,6 +28,7 @@ pre-release: release-heavy  ## the same under its other name
 test: setup  ## what must pass before a merge: static checks, the gate's own tests, tier merge-medium
 	@$(NOX) static gate_tests merge_medium
 
+# Not through nox, which would call the demo's usual end, Ctrl-C, a failure.
 demo: setup  ## the whole product with simulators; prints addresses and logins; Ctrl-C stops it
 	@.venv/bin/testkit demo
 
