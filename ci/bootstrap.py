@@ -106,7 +106,10 @@ def _own_uv() -> str | None:
             raise SetupError(message) from error
     bootstrap = str(ROOT / "requirements" / "bootstrap.txt")
     command = [_python(), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", bootstrap]
-    done = subprocess.run(command, check=False, capture_output=True, timeout=INSTALL_SECONDS_MAX)
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, timeout=INSTALL_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        return None
     return str(own) if done.returncode == 0 else None
 
 
