@@ -6,12 +6,15 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from backend.tests.builders.wallets import RUB, Wallets, rub
 from billing.kit.money import Money
 from billing.wallets.errors import InsufficientFunds, MaxReplyCostExceeded, OperationEnded, OperationReused
 
 pytestmark = pytest.mark.money
+
+_WAITING_FOR_US = text("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
 
 
 class TestHolding:
@@ -185,6 +188,28 @@ class TestSettling:
         await asyncio.gather(*(settle() for _ in range(10)))
 
         assert (await wallets.balance(wallet)).available == rub("93")
+
+    async def test_a_hold_of_nothing_that_is_released_meanwhile_cannot_be_charged(self, wallets: Wallets) -> None:
+        wallet = await wallets.with_paid("100")
+        operation = await wallets.hold(wallet, "0")
+        is_locked = asyncio.Event()
+
+        async def settle() -> None:
+            await is_locked.wait()
+            async with wallets.begin() as uow:
+                await wallets.service.settle(uow, wallet, operation, rub("7"))
+
+        settling = asyncio.create_task(settle())
+        async with wallets.begin() as uow:
+            await wallets.service.release(uow, wallet, operation, reason="nothing_delivered")
+            is_locked.set()
+            async with asyncio.timeout(10):
+                while not await uow.connection.scalar(_WAITING_FOR_US):
+                    pass
+
+        with pytest.raises(OperationEnded):
+            await settling
+        assert (await wallets.balance(wallet)).available == rub("100")
 
     async def test_a_released_operation_cannot_be_charged(self, wallets: Wallets) -> None:
         wallet = await wallets.with_paid("100")

@@ -42,13 +42,14 @@ class Locked:
 
 
 # The lock may have been waited for. The wallet's row is then the newest, but everything beside it is as it was when the
-# statement began; `seen_sequence` tells, because every movement counts the wallet's entries on.
+# statement began; `seen_version` tells, because every change writes the wallet's row, also one that moves no money.
 _LOCK = """
 WITH wallet AS MATERIALIZED (
-    SELECT id, currency, paid_micros, granted_micros, held_micros, debt_micros, entry_sequence, max_reply_cost_micros
+    SELECT xmin AS version, currency, paid_micros, granted_micros, held_micros, debt_micros, entry_sequence,
+           max_reply_cost_micros
     FROM wallets WHERE id = %(wallet_id)s FOR UPDATE
 )
-SELECT wallet.*, (SELECT entry_sequence FROM wallets WHERE id = %(wallet_id)s) AS seen_sequence,
+SELECT wallet.*, (SELECT xmin FROM wallets WHERE id = %(wallet_id)s) AS seen_version,
        lots.ids, lots.are_granted, lots.lefts, lots.expiries,
        hold.id, hold.amount_micros, hold.status, hold.expires_at, hold.charged_micros, hold.is_charged_late,
        pieces.ids, pieces.are_granted, pieces.amounts, pieces.expiries
@@ -81,7 +82,7 @@ async def lock(uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId |
     values = {"wallet_id": wallet_id, "operation_id": operation_id}
     row = await (await driver.execute(_LOCK, values, prepare=True)).fetchone()
     assert row is not None, f"wallet {wallet_id} exists"
-    if row[6] != row[8]:
+    if row[0] != row[8]:
         row = await (await driver.execute(_LOCK, values, prepare=True)).fetchone()
         assert row is not None, "wallets are never deleted"
     currency = Currency(row[1])
