@@ -21,6 +21,7 @@ from billing.kit.database import parse_database_url
 from billing.kit.embedded_postgres import EmbeddedPostgres
 from billing.kit.errors import BillingError, SettingsError
 from billing.kit.logs import configure_logs
+from billing.kit.settings import require_asserts
 from billing.main import create_app
 from billing.wiring import demo
 from billing.wiring.services import Services, services
@@ -41,8 +42,8 @@ app.add_typer(free_quota, name="free-quota")
 
 def main() -> None:
     """The entry point: a refusal is one sentence and exit code 2, never a traceback."""
-    assert __debug__, "asserts guard the money here; do not run under python -O"
     try:
+        require_asserts()
         app()
     except BillingError as refusal:
         typer.echo(f"billing: {refusal.sentence}", err=True)

@@ -55,3 +55,13 @@ def refuse_unknown(groups: Iterable[type[SettingsGroup]], environ: Mapping[str, 
     )
     if unknown:
         raise SettingsError(tuple(f"{name} is not a setting of this version." for name in unknown))
+
+
+def require_asserts() -> None:
+    """Under `python -O` no assert is ever looked at, this one included; so it cannot be an assert.
+
+    Raises:
+        SettingsError: asserts are switched off.
+    """
+    if not __debug__:
+        raise SettingsError(("Asserts guard the money here: do not run under python -O or with PYTHONOPTIMIZE set.",))
