@@ -78,6 +78,12 @@ class TestTheBoundOfTheInput:
 
         assert read(messages=[{"role": "user", "content": [picture]}]).input_tokens_bound >= 8000
 
+    @pytest.mark.parametrize("kind", [["image_url"], {"image_url": 1}, None, 7])
+    def test_counts_a_part_whose_type_is_no_word_by_its_bytes(self, kind: object) -> None:
+        part = {"type": kind, "text": "y" * 3000}
+
+        assert read(messages=[{"role": "user", "content": [part]}]).input_tokens_bound >= 3000
+
 
 class TestTheBoundOfTheOutput:
     @pytest.mark.parametrize(

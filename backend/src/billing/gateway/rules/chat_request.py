@@ -16,7 +16,7 @@ from billing.kit.errors import InvalidInput
 # Roles, separators and the start of the reply are tokens too, though no text of the request stands for them.
 _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_REQUEST = 8
-_IMAGE_PARTS = frozenset({"image_url", "input_image"})
+_IMAGE_PARTS = ("image_url", "input_image")  # compared, not hashed: a stranger's type may be a list
 _LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
 _NAME_LENGTH_MAX = 200
 
