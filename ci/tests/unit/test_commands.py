@@ -44,6 +44,7 @@ class TestEnvironment:
     ) -> None:
         inherited = {
             "PYTEST_ADDOPTS": "-k nothing",
+            "PYTHONOPTIMIZE": "1",
             "COVERAGE_FILE": "elsewhere",
             "CONFIDENCE_RUN_ID": "outer",
             "CONFIDENCE_SUITES": "till",
@@ -54,7 +55,8 @@ class TestEnvironment:
 
         assert environment["CONFIDENCE_RUN_ID"] == "run"
         assert environment["PATH"] == "/bin"
-        assert not {"PYTEST_ADDOPTS", "COVERAGE_FILE", "CONFIDENCE_SUITES"} & set(environment)
+        weakening = {"PYTEST_ADDOPTS", "PYTHONOPTIMIZE", "COVERAGE_FILE", "CONFIDENCE_SUITES"}
+        assert not weakening & set(environment)
 
     def test_every_name_of_ours_is_known_to_a_run_inside(
         self, make_spec: MakeSpec, make_plan: MakePlan, home: SuiteHome

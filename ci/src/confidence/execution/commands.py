@@ -8,8 +8,9 @@ from pathlib import Path
 from confidence.execution.run_directory import RunDirectory
 from confidence.model.plan import EvidenceKind, Plan, SuiteSpec
 
-# `PYTEST_ADDOPTS=-k nothing` would empty every suite; a coverage or a run around this one must not leak into it.
-_NOT_HANDED_DOWN = ("CONFIDENCE_", "PYTEST_", "COVERAGE_")
+# `PYTEST_ADDOPTS=-k nothing` would empty every suite, `PYTHONOPTIMIZE=1` every assert outside of test files; a coverage
+# or a run around this one must not leak into it.
+_NOT_HANDED_DOWN = ("CONFIDENCE_", "PYTEST_", "COVERAGE_", "PYTHONOPTIMIZE")
 
 
 @dataclass(frozen=True, slots=True)
