@@ -192,10 +192,13 @@ async def ledger_is_whole(request: pytest.FixtureRequest, snapshot: Begin) -> As
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Every test marked `money` ends with the ledger checker."""
+    """Every test marked `money` ends with the ledger checker, after all else that the test has set up is gone.
+
+    A `usefixtures` mark that is added here comes too late: pytest has looked for those when it made the item.
+    """
     for item in items:
-        if item.get_closest_marker("money"):
-            item.add_marker(pytest.mark.usefixtures("ledger_is_whole"))
+        if isinstance(item, pytest.Function) and item.get_closest_marker("money"):
+            item.fixturenames.insert(0, "ledger_is_whole")
 
 
 def _make_template(server: EmbeddedPostgres) -> None:

@@ -157,3 +157,6 @@ class TestVerifying:
                 text("UPDATE wallets SET paid_micros = :micros WHERE id = :wallet"),
                 {"wallet": wallet, "micros": micros},
             )
+
+    def test_every_test_that_moves_money_ends_with_the_checker(self, request: pytest.FixtureRequest) -> None:
+        assert request.node.fixturenames[0] == "ledger_is_whole"
