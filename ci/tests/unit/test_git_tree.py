@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from confidence.adapters.git import GitTree
+from confidence.suites.planning import digest_of_state
 
 WHO = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.invalid")
 
@@ -61,6 +62,11 @@ class TestTrackedState:
         (tree / "new.txt").write_text("new", encoding="utf-8")
 
         assert GitTree(tree).tracked_state() == before
+
+    def test_a_repository_that_git_cannot_read_has_no_known_state(self, tree: Path) -> None:
+        (tree / ".git" / "HEAD").write_text("spoilt", encoding="utf-8")
+
+        assert digest_of_state(GitTree(tree).tracked_state()) == ""
 
 
 class TestProvenance:

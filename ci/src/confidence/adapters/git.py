@@ -36,10 +36,14 @@ class GitTree:
 
     def tracked_state(self) -> Mapping[str, str]:
         """The tracked files that differ from the commit, each with a digest of its present content."""
-        listed = self._ask("diff", "HEAD", "--name-only", "-z", "--no-renames", "--relative")
+        commit = self._answer("rev-parse", "HEAD")
+        listed = self._answer("diff", "HEAD", "--name-only", "-z", "--no-renames", "--relative")
+        if commit is None or listed is None:
+            # A repository of which git says nothing is not an unchanged one: an empty state is an unknown one.
+            return {} if (self._folder / ".git").exists() else {_THE_COMMIT: ""}
         changed = {name: self._digest(name) for name in listed.split("\0") if name}
         # A commit made meanwhile changes what was judged although no file differs from the (new) commit.
-        return {_THE_COMMIT: self._ask("rev-parse", "HEAD").strip(), **changed}
+        return {_THE_COMMIT: commit.strip(), **changed}
 
     def _digest(self, name: str) -> str:
         try:
@@ -49,9 +53,13 @@ class GitTree:
 
     def _ask(self, *arguments: str) -> str:
         """What git answers, or nothing where there is no repository, no commit yet or no git."""
+        return self._answer(*arguments) or ""
+
+    def _answer(self, *arguments: str) -> str | None:
+        """What git answers, which may be nothing; None where it does not answer."""
         command = ("git", "--no-optional-locks", "-C", str(self._folder), *arguments)
         try:
             answer = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_ANSWER_SECONDS)
         except (OSError, subprocess.TimeoutExpired):
-            return ""
-        return answer.stdout if answer.returncode == 0 else ""
+            return None
+        return answer.stdout if answer.returncode == 0 else None

@@ -50,7 +50,9 @@ def freeze_plan(
 
 
 def digest_of_state(tracked_state: Mapping[str, str]) -> str:
-    """One word for the state of the tracked files."""
+    """One word for the state of the tracked files; none for a state that is not known."""
+    if not tracked_state:
+        return ""
     return hashlib.sha256(json.dumps(dict(tracked_state), sort_keys=True).encode()).hexdigest()
 
 
