@@ -36,7 +36,7 @@ from billing.quotas import endpoints as quotas
 from billing.usage import endpoints as usage
 from billing.webhooks import endpoints as webhooks
 from billing.wiring.feature_flags import Doors
-from billing.wiring.middleware import BasePath, FlaggedDoors, RequestIds
+from billing.wiring.middleware import BasePath, Bugs, FlaggedDoors, RequestIds
 from billing.wiring.readiness import Readiness
 from billing.wiring.services import Services
 
@@ -66,6 +66,7 @@ def create_app(services: Services) -> FastAPI:
     _add_error_handlers(app)
     # The last one added is the first that a request meets.
     app.add_middleware(FlaggedDoors, doors=Doors(services.settings.flags))
+    app.add_middleware(Bugs, answer=_bug)
     app.add_middleware(BasePath, base_path=services.public_address.base_path)
     app.add_middleware(RequestIds, ids=services.ids)
     return app
@@ -97,7 +98,6 @@ def _add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _no_route)
     for kind in (DriverError, PoolTimeout, DBAPIError, PoolExhausted):
         app.add_exception_handler(kind, _database_down)
-    app.add_exception_handler(Exception, _bug)
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 import pytest
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -35,6 +36,9 @@ from billing.ledger.invariants import Drift
 from billing.wallets.models import LotSource
 from billing.wallets.rules import OperationId, WalletId
 from billing.wallets.settings import WalletSettings
+
+# Making an example smaller takes minutes here, longer than a suite may; twenty steps can be read as they are.
+_PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 
 HOLD_TTL = timedelta(seconds=WalletSettings().hold_ttl_seconds)
 OVERDUE_AFTER = timedelta(minutes=1)
@@ -99,12 +103,14 @@ class WalletMachine(RuleBasedStateMachine):
         self.operations: list[OperationId] = []
         self.wallet_id = WalletId("")
 
-    @initialize(paid=counts, granted=counts, life=lives)
-    def open(self, paid: int, granted: int, life: int | None) -> None:
-        """A fresh wallet with two lots that expire together."""
+    @initialize(paid=counts, granted=counts, life=lives, holds=st.integers(0, 3))
+    def open(self, paid: int, granted: int, life: int | None, holds: int) -> None:
+        """A fresh wallet with two lots that expire together, and calls under way."""
         self.wallet_id = self.ground.runner.run(self.wallets.opened())
         self.credit(paid, LotSource.TOPUP, life)
         self.credit(granted, LotSource.PROMOTION, life)
+        for _ in range(holds):
+            self.hold(1, 0)
 
     @precondition(lambda self: len(self.transfers) < _CREDITS_MAX)
     @rule(count=counts, source=st.sampled_from([LotSource.TOPUP, LotSource.PROMOTION]), life=lives)
@@ -277,4 +283,4 @@ class TestWallets:
             pass
 
         Machine.ground = ground
-        run_state_machine_as_test(Machine)
+        run_state_machine_as_test(Machine, settings=settings(phases=_PHASES))

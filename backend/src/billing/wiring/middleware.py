@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 
 import structlog
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing.http_errors import BillingDisabled, body_of, status_of
@@ -57,6 +60,38 @@ class BasePath:
                 rest = path[len(self._base_path) :] or "/"
                 scope = {**scope, "path": rest, "raw_path": rest.encode()}
         await self._app(scope, receive, send)
+
+
+class BrokenAnswerError(RuntimeError):
+    """A bug struck after the answer had begun: the connection is cut, and our log says why."""
+
+
+class Bugs:
+    """Answers exceptions that nobody expected; their words and traces go to our own log and no further (G11).
+
+    It stands inside `RequestIds`, so that these answers and log lines carry the request's id like all others.
+    """
+
+    def __init__(self, app: ASGIApp, answer: Callable[[Request, Exception], Awaitable[Response]]) -> None:
+        self._app = app
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        has_begun = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched_send)
+        except Exception as bug:  # noqa: BLE001 - the outermost border: behind it stands only the server, which logs all
+            response = await self._answer(Request(scope, receive), bug)
+            if has_begun:
+                raise BrokenAnswerError from None
+            await response(scope, receive, send)
 
 
 class FlaggedDoors:
