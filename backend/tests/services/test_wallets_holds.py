@@ -10,9 +10,20 @@ from sqlalchemy import text
 
 from backend.tests.builders.wallets import RUB, Wallets, rub
 from billing.kit.money import Money
+from billing.kit.unit_of_work import Begin
 from billing.wallets.errors import InsufficientFunds, MaxReplyCostExceeded, OperationEnded, OperationReused
 
 pytestmark = pytest.mark.money
+
+# A hold that says it keeps more than its wallet holds cannot be given back: the database's floors refuse it.
+_BREAK = text(
+    "UPDATE hold_allocations SET amount_micros = amount_micros * 2"
+    " WHERE hold_id = (SELECT id FROM holds WHERE operation_id = :operation)"
+)
+_MEND = text(
+    "UPDATE hold_allocations SET amount_micros = amount_micros / 2"
+    " WHERE hold_id = (SELECT id FROM holds WHERE operation_id = :operation)"
+)
 
 _WAITING_FOR_US = text("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
 
@@ -316,3 +327,22 @@ class TestExpiry:
 
         balance = await wallets.balance(wallet)
         assert (balance.available, balance.held) == (rub("5"), rub("0"))
+
+    async def test_one_hold_that_cannot_be_ended_keeps_no_other_waiting(
+        self, wallets: Wallets, begin_as_owner: Begin
+    ) -> None:
+        broken, whole = await wallets.with_paid("20"), await wallets.with_paid("20")
+        first = await wallets.hold(broken, "15")
+        await wallets.hold(whole, "15")
+        wallets.clock.move(timedelta(seconds=901))
+        async with begin_as_owner() as uow:
+            await uow.connection.execute(_BREAK, {"operation": first})
+
+        with pytest.raises(ExceptionGroup, match="1 of "):
+            await wallets.service.sweep()
+
+        async with begin_as_owner() as uow:
+            await uow.connection.execute(_MEND, {"operation": first})
+        assert (await wallets.balance(whole)).available == rub("20")
+        await wallets.service.sweep()
+        assert (await wallets.balance(broken)).available == rub("20")

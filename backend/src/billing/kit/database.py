@@ -11,6 +11,8 @@ from billing.kit.errors import SettingsError
 
 APPLICATION_ROLE = "billing_app"
 _DRIVER = "postgresql+psycopg"
+# Whoever waits longer for a lock than this is stuck behind somebody who died or forgot to commit.
+_SESSION = "-c timezone=UTC -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 
 
 class Table(DeclarativeBase):
@@ -50,7 +52,7 @@ def application_engine(url: URL, *, connections_max: int = 10) -> AsyncEngine:
         max_overflow=0,
         pool_pre_ping=False,
         hide_parameters=True,  # an error's text goes to the log, and the parameters are customers' data
-        connect_args={"options": f"-c role={APPLICATION_ROLE} -c timezone=UTC", "connect_timeout": 5},
+        connect_args={"options": f"-c role={APPLICATION_ROLE} {_SESSION}", "connect_timeout": 5},
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
 
@@ -43,6 +44,7 @@ from billing.wallets.rules import (
 from billing.wallets.settings import WalletSettings
 
 _log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 _SWEEP_MAX = 200
 
@@ -250,10 +252,14 @@ class WalletService:
         """
         async with self._begin() as uow:
             due = await repository.due_holds(uow, self._clock.now(), _SWEEP_MAX)
-        for wallet_id, operation_id in due:
+
+        async def end(hold: tuple[WalletId, OperationId]) -> None:
+            wallet_id, operation_id = hold
             async with self._begin() as uow:
                 await self._give_back(uow, wallet_id, operation_id, HoldStatus.EXPIRED, "expired")
             _log.warning("hold_expired", wallet_id=wallet_id, operation_id=operation_id)
+
+        await _one_by_one(due, end)
         return len(due)
 
     async def expire_credit(self) -> int:
@@ -261,9 +267,12 @@ class WalletService:
         now = self._clock.now()
         async with self._begin() as uow:
             wallets = await repository.wallets_with_expired_credit(uow, now, _SWEEP_MAX)
-        for wallet_id in wallets:
+
+        async def expire(wallet_id: WalletId) -> None:
             async with self._begin() as uow:
                 await self._post_breakage(uow, wallet_id, now)
+
+        await _one_by_one(wallets, expire)
         return len(wallets)
 
     async def balance(self, uow: UnitOfWork, wallet_id: WalletId) -> Balance:
@@ -353,6 +362,19 @@ class WalletService:
         )
         is_new = await self._ledger.post(uow, transfer)
         assert is_new, f"transfer {transfer.transfer_id} moves money once"
+
+
+async def _one_by_one(things: Sequence[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Works on each; one that fails keeps no other waiting, and all failures are raised together in the end."""
+    failures: list[Exception] = []
+    for thing in things:
+        try:
+            await work(thing)
+        except Exception as failure:  # noqa: BLE001 - raised again below, after the others had their turn
+            failures.append(failure)
+    if failures:
+        message = f"{len(failures)} of {len(things)} failed"
+        raise ExceptionGroup(message, failures)
 
 
 _ENDING_KIND = {HoldStatus.RELEASED: TransferKind.RELEASE, HoldStatus.EXPIRED: TransferKind.EXPIRY}
