@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from billing.kit import clock as clock_module
@@ -83,6 +83,7 @@ class TestMoving:
 
         assert MovableClock(tmp_path / "offset").now() == machine_time.shown
 
+    @settings(max_examples=20)  # each example writes files
     @given(offsets=st.lists(st.integers(-(10**6), 10**6), max_size=10))
     def test_whatever_is_written_time_never_goes_back(
         self, offsets: list[int], tmp_path_factory: pytest.TempPathFactory
