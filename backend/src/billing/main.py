@@ -29,6 +29,7 @@ from billing.http_errors import (
 )
 from billing.kit.errors import BillingError, InvalidInput
 from billing.kit.http import service_of
+from billing.kit.settings import require_asserts
 from billing.pages import endpoints as pages
 from billing.pages.access import refusal_page
 from billing.payments import endpoints as payments
@@ -47,7 +48,7 @@ _UNREADY = 503
 
 def create_app(services: Services) -> FastAPI:
     """The application over these services, at the base path of their public address."""
-    assert __debug__, "asserts guard the money here; do not run under python -O"
+    require_asserts()
     # The interactive pages load scripts of strangers; the description itself is enough.
     app = FastAPI(title="Billing", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.state.services = services.by_type()
