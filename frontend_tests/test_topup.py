@@ -99,13 +99,16 @@ class TestChoosingAnAmount:
 
 
 class TestOneIntent:
-    def test_a_double_click_begins_one_payment(self, shoppers_balance: BalancePage, stack: Stack) -> None:
+    def test_a_double_click_sends_the_form_once_and_begins_one_payment(
+        self, shoppers_balance: BalancePage, site: Site, stack: Stack, watch: BrowserWatch
+    ) -> None:
         shoppers_balance.open()
         shoppers_balance.topup.type_amount("1234.56")
 
         shoppers_balance.topup.submit.dblclick()
 
         expect(amount_asked(shoppers_balance.page)).to_contain_text("1234.56 RUB")
+        assert watch.navigations.count(site.href("/billing/topups")) == 1
         begun = [payment for payment in stack.provider.payments() if payment["amount"]["value"] == "1234.56"]
         assert len(begun) == 1
 
@@ -209,9 +212,7 @@ class TestComingBack:
         expect(balance.topup.typed_amount).to_have_value("1234.50")
         expect(balance.topup.typed_amount).to_be_focused()
 
-    @pytest.mark.parametrize(
-        "path", ["/billing/balance?topup={}", "/billing/topups/{}/return", "/billing/topups/{}/pay"]
-    )
+    @pytest.mark.parametrize("path", ["balance?topup={}", "topups/{}/return", "topups/{}/pay"])
     def test_with_somebody_elses_payment_shows_nothing_of_it(
         self, newcomers_balance: BalancePage, past: Past, site: Site, watch: BrowserWatch, path: str
     ) -> None:
@@ -221,6 +222,7 @@ class TestComingBack:
         page.goto(site.href(f"/billing/{path.format(past.credited)}"))
 
         expect(page.get_by_role("heading", name="Not found")).to_be_visible()
+        expect(page.get_by_text("There is no such payment, or it is not yours to see.")).to_be_visible()
         expect(page.get_by_text("500.00")).to_have_count(0)
         page.get_by_role("link", name="Go to your balance").click()
         expect(newcomers_balance.wallet.figure("Available")).to_have_text("RUB 0.00")
