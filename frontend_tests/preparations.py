@@ -46,6 +46,12 @@ class FreeTerms:
             self._in_force = terms
 
 
+def clear_faults(stack: Stack) -> None:
+    """Lets the outside parties behave, for what is prepared before the test's own stack fixture sees to it."""
+    stack.provider.clear_faults()
+    stack.model.clear_faults()
+
+
 @dataclass(frozen=True, slots=True)
 class Past:
     """What has happened to a customer: the ids of their payments by how each went."""
@@ -59,6 +65,7 @@ class Past:
 
 def live_through(customer: Customer, stack: Stack) -> Past:
     """Gives a customer a past: RUB 500.00 paid, two calls, nothing free left, and payments that went otherwise."""
+    clear_faults(stack)
     credited = customer.top_up("500.00")
     customer.spend_free_limits(stack.model)
     customer.use(stack.model, model="demo-large", input_tokens=1000, output_tokens=1000)

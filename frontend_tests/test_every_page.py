@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response
 
-from frontend_tests.preparations import FreeTerms, Past
+from frontend_tests.preparations import FreeTerms, Past, clear_faults
 from testkit.actors.customer import SESSION_COOKIE, Customer
 from testkit.browser_evidence import BrowserEvidence
 from testkit.browser_watch import BrowserWatch
@@ -100,6 +100,7 @@ def shown(
     """Every page in every state, one after the other; opened once for all that is to be seen there."""
     state, site = STATES[request.param], stack_of_worker.site
     free_terms.be_generous()
+    clear_faults(stack_of_worker)
     context = browser.new_context(locale="en-GB", viewport={"width": DESK, "height": 800})
     if state.who is not Who.NOBODY:
         cookie = (newcomer if state.who is Who.NEWCOMER else past.customer).session_cookie()
