@@ -45,6 +45,8 @@ upstream = "simulator"
 upstream_model = "free-chat"
 """
 
+_ANSWER_SECONDS_MAX = 30.0  # a page whose services all fail writes long traces, slowly while coverage is measured
+
 
 class Html(HTMLParser):
     """A page as a person or a form sees it: its words, its links, its fields, its figures."""
@@ -160,7 +162,11 @@ class Shop:
             await self.credit(customer.principal, paid)
         cookies = {"billing_session": customer.session.token}
         async with httpx.AsyncClient(
-            verify=NO_TLS, base_url=self.url, cookies=cookies, headers={"Accept": "text/html"}
+            verify=NO_TLS,
+            timeout=_ANSWER_SECONDS_MAX,
+            base_url=self.url,
+            cookies=cookies,
+            headers={"Accept": "text/html"},
         ) as browser:
             yield Visitor(browser, customer.account, customer.principal, customer.email)
 
@@ -171,7 +177,9 @@ class Shop:
         async with self.services.begin() as uow:
             account = await self.services.customers.open_account(uow, name="Ada", email=email, password=PASSWORD)
         session = await self.town.sign_in(email)
-        async with httpx.AsyncClient(verify=NO_TLS, base_url=self.url, headers={"Accept": "text/html"}) as browser:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, timeout=_ANSWER_SECONDS_MAX, base_url=self.url, headers={"Accept": "text/html"}
+        ) as browser:
             yield Visitor(browser, account, session.principal, email)
 
     async def credit(self, principal: Principal, amount: str, source: LotSource = LotSource.TOPUP, **more: Any) -> None:

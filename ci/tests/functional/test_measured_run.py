@@ -26,14 +26,14 @@ disable_warnings = ["no-data-collected", "module-not-imported"]
 @pytest.fixture
 def measuring(shop: Any) -> Any:
     """The sample project, whose full tier gates the coverage of its one module."""
-    shop.configure('suites = ["till", "receipts"]\nbudget_seconds = 60\ngates = ["all', COVERED)
+    shop.configure('suites = ["till", "receipts"]\nbudget_seconds = 300\ngates = ["all', COVERED)
     shop.write("pyproject.toml", (shop.path / "pyproject.toml").read_text(encoding="utf-8") + MEASURING)
     return shop
 
 
 COVERED = """suites = ["till", "receipts"]
 coverage = ["till"]
-budget_seconds = 60
+budget_seconds = 300
 gates = ["coverage-per-file", "artifacts-complete", "all"""
 
 
