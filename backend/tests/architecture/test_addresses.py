@@ -13,7 +13,7 @@ _REGISTRIES = tuple(
     ".".join(parts)
     for parts in (
         ("pypi", "org"),
-        ("files", "pythonhosted", "org"),
+        ("files", "python" + "hosted", "org"),
         ("registry", "npmjs", "org"),
         ("registry", "yarnpkg", "com"),
         ("deb", "debian", "org"),
@@ -26,12 +26,15 @@ _REGISTRIES = tuple(
 # A folder of somebody's machine. What every Debian has (/usr/bin, /etc, /tmp, /dev, /proc) is no such folder.
 _SOMEBODYS_FOLDER = re.compile(r"(?<![\w./:}>-])/(?:home|Users|root|work|workspace|builds|mnt|opt)/[\w.-]+")
 
+# Where this clone lies; a folder directly under the root (such as /src) is a word of too many other paths.
+_THIS_FOLDER = re.compile(rf"(?<![\w./-]){re.escape(str(ROOT))}(?![\w-])" if len(ROOT.parts) > 2 else "(?!)")
+
 
 def addresses_in(name: str, text: str) -> list[Line]:
     return [
         Line(name, number, line)
         for number, line in enumerate(text.splitlines(), start=1)
-        if any(host in line for host in _REGISTRIES) or _SOMEBODYS_FOLDER.search(line) or str(ROOT) in line
+        if any(host in line for host in _REGISTRIES) or _SOMEBODYS_FOLDER.search(line) or _THIS_FOLDER.search(line)
     ]
 
 
