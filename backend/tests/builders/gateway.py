@@ -20,16 +20,16 @@ from billing.gateway.adapters.http_upstream import HttpUpstream
 from billing.gateway.catalog import ModelCatalog
 from billing.gateway.ports import ChatUpstream
 from billing.gateway.rules.replies import UpstreamReply
-from billing.gateway.rules.routes import ModelRoute, RouteTable
+from billing.gateway.rules.routes import ModelRoute, RouteTable, UpstreamTarget
 from billing.gateway.service import ChatAnswer, GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.kit.money import Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
-from billing.ledger.invariants import Drift
+from billing.ledger.invariants import Drift, Scope
 from billing.pricing.seed import DEMO_FREE, DEMO_LARGE, DEMO_SMALL, seed_demo_rates
 from billing.pricing.service import PricingService
 from billing.quotas.invariants import QuotaVerifier
-from billing.quotas.rules import NOTHING, FreeStanding, FreeTerms, Tokens
+from billing.quotas.rules import NOTHING, Amounts, FreeStanding, FreeTerms
 from billing.quotas.service import QuotaService
 from billing.usage.invariants import UsageVerifier
 from billing.usage.rules import UsageEvent
@@ -52,7 +52,7 @@ def chat(question: str = "What is double entry?", *, model: str = DEMO_SMALL, **
 
 def free_terms(*, input_tokens: int = 10_000, output_tokens: int = 10_000, model: str = DEMO_FREE) -> FreeTerms:
     """So much of one model is free for thirty days."""
-    return FreeTerms(True, 30, Tokens(input_tokens, output_tokens), frozenset({model}))
+    return FreeTerms(True, 30, Amounts(input_tokens, output_tokens), frozenset({model}))
 
 
 def routes_to(base_url: str, *, key: str = UPSTREAM_KEY) -> RouteTable:
@@ -67,10 +67,22 @@ def routes_to(base_url: str, *, key: str = UPSTREAM_KEY) -> RouteTable:
     }
     return RouteTable(
         {
-            name: ModelRoute(DEMO_SMALL if name == ALIAS else name, f"{base_url}/v1", SecretStr(key), upstream_model)
+            name: route(DEMO_SMALL if name == ALIAS else name, f"{base_url}/v1", upstream_model, key=key)
             for name, upstream_model in upstream_models.items()
         },
     )
+
+
+def route(model: str, base_url: str, upstream_model: str, *, key: str = UPSTREAM_KEY) -> ModelRoute:
+    """A model that one upstream serves, at its own price."""
+    target = UpstreamTarget(
+        name="simulated",
+        base_url=base_url,
+        api_key=SecretStr(key),
+        upstream_model=upstream_model,
+        priced_as=model,
+    )
+    return ModelRoute(model, (target,))
 
 
 @dataclass(slots=True)
@@ -199,7 +211,7 @@ class Gate:
                 events=await self.usage.recent(uow, payer.customer.account.id, 50),
                 free=await self.quotas.standing(uow, payer.customer.account.id),
                 drifts=(
-                    *await UsageVerifier().drifts(uow, payer.wallet_id),
+                    *await UsageVerifier().drifts(uow, Scope(payer.wallet_id)),
                     *await QuotaVerifier().drifts(uow),
                 ),
             )

@@ -17,7 +17,7 @@ from backend.tests.builders.gateway import SETTINGS
 from backend.tests.fakes.http_server import serving
 from billing.gateway.adapters.http_upstream import HttpUpstream
 from billing.gateway.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
-from billing.gateway.rules.routes import ModelRoute
+from billing.gateway.rules.routes import ModelRoute, UpstreamTarget
 from billing.kit.unit_of_work import Begin
 
 IMPATIENT = SETTINGS.model_copy(
@@ -40,7 +40,7 @@ def answering(how: Callable[[Request], Awaitable[Response]]) -> Starlette:
 
 def route(base_url: str) -> ModelRoute:
     """The way there."""
-    return ModelRoute("m", f"{base_url}/v1", SecretStr("sk-ours"), "theirs")
+    return ModelRoute("m", (UpstreamTarget("main", f"{base_url}/v1", SecretStr("sk-ours"), "theirs", "m"),))
 
 
 async def drops(count: int) -> AsyncIterator[bytes]:

@@ -8,20 +8,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
-from billing.gateway.errors import ModelNotFound, StreamUnsupported, UpstreamBroken
+from backend.tests.builders.gateway import route
+from billing.gateway.errors import StreamUnsupported, UpstreamBroken
 from billing.gateway.rules.chat_request import ChatRequest, QuoteBounds, read_chat_request
 from billing.gateway.rules.metering import TOKENS_MAX, measure, typical_tokens
 from billing.gateway.rules.replies import Completion, ProviderRefusal, UpstreamReply, read_reply, scrubbed
-from billing.gateway.rules.routes import ModelRoute, RouteTable
-from billing.kit.errors import InvalidInput, SettingsError
+from billing.kit.errors import InvalidInput
 from billing.pricing.rules import Unit
 from billing.usage.rules import EstimateReason
 from testkit.simulators.model.completion import prompt_tokens_of
 
 BOUNDS = QuoteBounds(output_tokens_default=1000, image_tokens_max=5000, choices_max=4)
-ROUTE = ModelRoute("public", "https://upstream.example/v1", SecretStr("sk-upstream-secret"), "secret-model-7b")
+ROUTE = route("public", "https://upstream.example/v1", "secret-model-7b", key="sk-upstream-secret")
 TEXTS = st.text(max_size=200)
 
 
@@ -366,48 +365,3 @@ class TestScrubbing:
 
     def test_cuts_long_texts(self) -> None:
         assert len(scrubbed("word " * 1000)) == 500
-
-
-class TestRoutes:
-    TEXT = """
-        [upstreams.main]
-        base_url = "https://upstream.example/v1/"
-        api_key = "sk-upstream-secret"
-
-        [models.small]
-        upstream = "main"
-        upstream_model = "theirs-mini"
-        aliases = ["small-latest"]
-    """
-
-    def test_lead_from_name_and_alias_to_the_same_model(self) -> None:
-        routes = RouteTable.from_toml(self.TEXT)
-
-        assert routes.of("small") == routes.of("small-latest")
-        assert (routes.of("small").base_url, routes.of("small").upstream_model) == (
-            "https://upstream.example/v1",
-            "theirs-mini",
-        )
-        assert routes.models == {"small"}
-
-    def test_lead_nowhere_for_other_names(self) -> None:
-        with pytest.raises(ModelNotFound):
-            RouteTable.from_toml(self.TEXT).of("theirs-mini")
-
-    @pytest.mark.parametrize(
-        "text",
-        [
-            "models",
-            '[models.small]\nupstream = "gone"\nupstream_model = "m"',
-            '[models.small]\nupstream = "gone"',
-            TEXT + '[models.other]\nupstream = "main"\nupstream_model = "m"\naliases = ["small"]',
-            TEXT + '[models.other]\nupstream = "main"\nupstream_model = "m"\nalias = ["o"]',
-            '[upstreams.main]\nbase_url = "not an address"\napi_key = "sk-upstream-secret"',
-            '[upstreams.main]\nbase_url = "https://upstream.example"\napi_key = ""',
-        ],
-    )
-    def test_that_make_no_sense_stop_the_start_without_showing_a_key(self, text: str) -> None:
-        with pytest.raises(SettingsError) as refusal:
-            RouteTable.from_toml(text)
-
-        assert "sk-upstream-secret" not in str(refusal.value)
