@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from backend.tests.builders.wallets import Wallets, rub
 from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import Begin
+from billing.ledger.invariants import Scope
 from billing.pricing.rules import Unit
 from billing.usage.errors import UsageEventReused
 from billing.usage.invariants import UsageVerifier
@@ -124,7 +125,7 @@ class TestTheChecker:
         async with begin() as uow:
             await usage.record(uow, event)
 
-            (drift,) = await UsageVerifier().drifts(uow, event.wallet_id)
+            (drift,) = await UsageVerifier().drifts(uow, Scope(event.wallet_id))
 
         assert (drift.invariant, drift.subject) == ("G4", event.operation_id)
 
@@ -133,7 +134,7 @@ class TestTheChecker:
         await _charged(wallets, wallet_id, "3")
 
         async with wallets.begin() as uow:
-            (drift,) = await UsageVerifier().drifts(uow, wallet_id)
+            (drift,) = await UsageVerifier().drifts(uow, Scope(wallet_id))
 
         assert drift.invariant == "G4"
 
@@ -146,7 +147,7 @@ class TestTheChecker:
         async with wallets.begin() as uow:
             await usage.record(uow, replace(event, operation_id=operation_id))
 
-            assert await UsageVerifier().drifts(uow, event.wallet_id) == ()
+            assert await UsageVerifier().drifts(uow, Scope(event.wallet_id)) == ()
 
 
 async def _charged(wallets: Wallets, wallet_id: WalletId, amount: str) -> OperationId:

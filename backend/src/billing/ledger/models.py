@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, func
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Integer, Text, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,6 +15,7 @@ class TransferRow(Table):
     """One transfer; `occurred_at` is the business's moment, `recorded_at` the database's."""
 
     __tablename__ = "ledger_transfers"
+    __table_args__ = (Index("ix_ledger_transfers_recorded_at", "recorded_at", postgresql_using="brin"),)
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     kind: Mapped[str] = mapped_column(Text)
@@ -42,6 +43,13 @@ class EntryRow(Table):
             name="balance_has_its_sign",
         ),
         Index("uq_ledger_entries_wallet_id_sequence", "wallet_id", "sequence", unique=True),
+        Index(
+            "ix_ledger_entries_last_of_account",
+            "wallet_id",
+            "account",
+            "sequence",
+            postgresql_where=text("account <> 'wallet.held' AND wallet_id IS NOT NULL"),
+        ),
     )
 
     transfer_id: Mapped[str] = mapped_column(ForeignKey("ledger_transfers.id"), primary_key=True)

@@ -24,6 +24,8 @@ class TransferKind(StrEnum):
     RELEASE = "release"
     EXPIRY = "expiry"
     BREAKAGE = "breakage"
+    ADJUSTMENT = "adjustment"
+    WRITE_OFF = "write_off"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy import text
 
 from billing.kit.clock import Clock
 from billing.kit.unit_of_work import UnitOfWork
-from billing.ledger.invariants import Drift
+from billing.ledger.invariants import EVERYTHING, Drift, Scope, in_scope
 
 _DRIFTS_SHOWN_MAX = 100
 _OVERDUE_AFTER = timedelta(minutes=1)
 
+Values = Mapping[str, object]
+
 # The books, the wallet's row and its lots are three tellings of one story.
 _BALANCES = text(
-    """
+    f"""
     SELECT wallet.id, wallet.paid_micros, wallet.granted_micros, wallet.held_micros, wallet.debt_micros,
            books.paid AS books_paid, books.granted AS books_granted, books.held AS books_held, books.debt AS books_debt,
            lots.paid AS lots_paid, lots.granted AS lots_granted, lots.held AS lots_held
@@ -26,7 +29,7 @@ _BALANCES = text(
                coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.granted'), 0) AS granted,
                coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.held'), 0) AS held,
                -coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.debt'), 0) AS debt
-        FROM ledger_entries WHERE wallet_id IS NOT NULL GROUP BY wallet_id
+        FROM ledger_entries WHERE wallet_id IS NOT NULL AND {in_scope("ledger_entries.wallet_id")} GROUP BY wallet_id
     ) AS books ON books.wallet_id = wallet.id
     LEFT JOIN (
         SELECT wallet_id,
@@ -35,26 +38,29 @@ _BALANCES = text(
                sum(held_micros) AS held
         FROM credit_lots GROUP BY wallet_id
     ) AS lots ON lots.wallet_id = wallet.id
-    WHERE (wallet.paid_micros, wallet.granted_micros, wallet.held_micros, wallet.debt_micros)
-              IS DISTINCT FROM (coalesce(books.paid, 0), coalesce(books.granted, 0), coalesce(books.held, 0),
-                                coalesce(books.debt, 0))
-       OR (wallet.paid_micros, wallet.granted_micros, wallet.held_micros)
-              IS DISTINCT FROM (coalesce(lots.paid, 0), coalesce(lots.granted, 0), coalesce(lots.held, 0))
+    WHERE {in_scope("wallet.id")} AND (
+        (wallet.paid_micros, wallet.granted_micros, wallet.held_micros, wallet.debt_micros)
+            IS DISTINCT FROM (coalesce(books.paid, 0), coalesce(books.granted, 0), coalesce(books.held, 0),
+                              coalesce(books.debt, 0))
+        OR (wallet.paid_micros, wallet.granted_micros, wallet.held_micros)
+            IS DISTINCT FROM (coalesce(lots.paid, 0), coalesce(lots.granted, 0), coalesce(lots.held, 0))
+    )
     ORDER BY wallet.id LIMIT :limit
-    """,
+    """,  # noqa: S608 - put together from constants of our own code
 )
 
 _RESERVED = text(
-    """
+    f"""
     SELECT wallet.id, wallet.held_micros, coalesce(sum(hold.amount_micros), 0) AS open_holds
     FROM wallets AS wallet LEFT JOIN holds AS hold ON hold.wallet_id = wallet.id AND hold.status = 'open'
+    WHERE {in_scope("wallet.id")}
     GROUP BY wallet.id HAVING wallet.held_micros <> coalesce(sum(hold.amount_micros), 0)
     ORDER BY wallet.id LIMIT :limit
-    """,
+    """,  # noqa: S608 - put together from constants of our own code
 )
 
 _KEPT_BY_LOTS = text(
-    """
+    f"""
     SELECT lot.id, lot.held_micros, coalesce(kept.micros, 0) AS kept
     FROM credit_lots AS lot
     LEFT JOIN (
@@ -62,13 +68,13 @@ _KEPT_BY_LOTS = text(
         FROM hold_allocations AS piece JOIN holds AS hold ON hold.id = piece.hold_id AND hold.status = 'open'
         GROUP BY piece.lot_id
     ) AS kept ON kept.lot_id = lot.id
-    WHERE lot.held_micros <> coalesce(kept.micros, 0)
+    WHERE lot.held_micros <> coalesce(kept.micros, 0) AND {in_scope("lot.wallet_id")}
     ORDER BY lot.id LIMIT :limit
-    """,
+    """,  # noqa: S608 - put together from constants of our own code
 )
 
 _CHARGES = text(
-    """
+    f"""
     SELECT hold.operation_id, coalesce(hold.charged_micros, 0) AS charged, coalesce(booked.micros, 0) AS booked,
            coalesce(booked.times, 0) AS times
     FROM holds AS hold
@@ -82,16 +88,27 @@ _CHARGES = text(
         WHERE transfer.kind IN ('charge', 'late_charge')
         GROUP BY transfer.reference, wallet.wallet_id
     ) AS booked ON booked.reference = hold.operation_id AND booked.wallet_id = hold.wallet_id
-    WHERE coalesce(hold.charged_micros, 0) <> coalesce(booked.micros, 0) OR coalesce(booked.times, 0) > 1
+    WHERE {in_scope("hold.wallet_id")}
+      AND (coalesce(hold.charged_micros, 0) <> coalesce(booked.micros, 0) OR coalesce(booked.times, 0) > 1)
     ORDER BY hold.operation_id LIMIT :limit
-    """,
+    """,  # noqa: S608 - put together from constants of our own code
 )
 
 _OVERDUE = text(
-    """
+    f"""
     SELECT operation_id, expires_at FROM holds
-    WHERE status = 'open' AND expires_at < :before ORDER BY expires_at, id LIMIT :limit
-    """,
+    WHERE status = 'open' AND expires_at < :before AND {in_scope("holds.wallet_id")}
+    ORDER BY expires_at, id LIMIT :limit
+    """,  # noqa: S608 - put together from constants of our own code
+)
+
+_CURRENCIES = text(
+    f"""
+    SELECT DISTINCT wallet.id, wallet.currency, entry.currency AS booked
+    FROM wallets AS wallet JOIN ledger_entries AS entry ON entry.wallet_id = wallet.id
+    WHERE entry.currency <> wallet.currency AND {in_scope("wallet.id")}
+    ORDER BY wallet.id LIMIT :limit
+    """,  # noqa: S608 - put together from constants of our own code
 )
 
 
@@ -101,17 +118,19 @@ class WalletVerifier:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    async def drifts(self, uow: UnitOfWork) -> tuple[Drift, ...]:
+    async def drifts(self, uow: UnitOfWork, scope: Scope = EVERYTHING) -> tuple[Drift, ...]:
         """Balances that disagree, holds that no lot keeps, charges that the books do not have, holds that never end."""
+        values = {**scope.values(), "limit": _DRIFTS_SHOWN_MAX}
         return (
-            *await self._balances(uow),
-            *await self._holds(uow),
-            *await self._charges(uow),
-            *await self._overdue(uow),
+            *await self._balances(uow, values),
+            *await self._holds(uow, values),
+            *await self._charges(uow, values),
+            *await self._overdue(uow, values),
+            *await self._currencies(uow, values),
         )
 
-    async def _balances(self, uow: UnitOfWork) -> list[Drift]:
-        rows = await uow.connection.execute(_BALANCES, {"limit": _DRIFTS_SHOWN_MAX})
+    async def _balances(self, uow: UnitOfWork, values: Values) -> list[Drift]:
+        rows = await uow.connection.execute(_BALANCES, values)
         return [
             Drift(
                 "G1",
@@ -123,9 +142,9 @@ class WalletVerifier:
             for row in rows
         ]
 
-    async def _holds(self, uow: UnitOfWork) -> list[Drift]:
-        reserved = await uow.connection.execute(_RESERVED, {"limit": _DRIFTS_SHOWN_MAX})
-        kept = await uow.connection.execute(_KEPT_BY_LOTS, {"limit": _DRIFTS_SHOWN_MAX})
+    async def _holds(self, uow: UnitOfWork, values: Values) -> list[Drift]:
+        reserved = await uow.connection.execute(_RESERVED, values)
+        kept = await uow.connection.execute(_KEPT_BY_LOTS, values)
         return [
             *(
                 Drift("G3", row.id, f"held {row.held_micros} micros, open holds sum to {row.open_holds}")
@@ -134,8 +153,8 @@ class WalletVerifier:
             *(Drift("G1", row.id, f"keeps {row.held_micros} micros, open holds took {row.kept}") for row in kept),
         ]
 
-    async def _charges(self, uow: UnitOfWork) -> list[Drift]:
-        rows = await uow.connection.execute(_CHARGES, {"limit": _DRIFTS_SHOWN_MAX})
+    async def _charges(self, uow: UnitOfWork, values: Values) -> list[Drift]:
+        rows = await uow.connection.execute(_CHARGES, values)
         return [
             Drift(
                 "G2",
@@ -145,9 +164,13 @@ class WalletVerifier:
             for row in rows
         ]
 
-    async def _overdue(self, uow: UnitOfWork) -> list[Drift]:
+    async def _overdue(self, uow: UnitOfWork, values: Values) -> list[Drift]:
         before = self._clock.now() - _OVERDUE_AFTER
-        rows = await uow.connection.execute(_OVERDUE, {"before": before, "limit": _DRIFTS_SHOWN_MAX})
+        rows = await uow.connection.execute(_OVERDUE, {**values, "before": before})
         return [
             Drift("G2", row.operation_id, f"the hold expired at {row.expires_at} and is still open") for row in rows
         ]
+
+    async def _currencies(self, uow: UnitOfWork, values: Values) -> list[Drift]:
+        rows = await uow.connection.execute(_CURRENCIES, values)
+        return [Drift("G18", row.id, f"a wallet in {row.currency} has entries in {row.booked}") for row in rows]
