@@ -25,7 +25,7 @@ from billing.gateway.service import ChatAnswer, GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.kit.money import Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
-from billing.ledger.invariants import Drift, Scope
+from billing.ledger.invariants import Drift, Extent
 from billing.pricing.seed import DEMO_FREE, DEMO_LARGE, DEMO_SMALL, seed_demo_rates
 from billing.pricing.service import PricingService
 from billing.quotas.invariants import QuotaVerifier
@@ -211,7 +211,7 @@ class Gate:
                 events=await self.usage.recent(uow, payer.customer.account.id, 50),
                 free=await self.quotas.standing(uow, payer.customer.account.id),
                 drifts=(
-                    *await UsageVerifier().drifts(uow, Scope(payer.wallet_id)),
+                    *await UsageVerifier().drifts(uow, Extent(payer.wallet_id)),
                     *await QuotaVerifier().drifts(uow),
                 ),
             )

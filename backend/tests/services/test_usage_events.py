@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 from backend.tests.builders.wallets import Wallets, rub
 from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import Begin
-from billing.ledger.invariants import Scope
+from billing.ledger.invariants import Extent
 from billing.pricing.rules import Unit
 from billing.usage.errors import UsageEventReused
 from billing.usage.invariants import UsageVerifier
@@ -125,7 +125,7 @@ class TestTheChecker:
         async with begin() as uow:
             await usage.record(uow, event)
 
-            (drift,) = await UsageVerifier().drifts(uow, Scope(event.wallet_id))
+            (drift,) = await UsageVerifier().drifts(uow, Extent(event.wallet_id))
 
         assert (drift.invariant, drift.subject) == ("G4", event.operation_id)
 
@@ -134,7 +134,7 @@ class TestTheChecker:
         await _charged(wallets, wallet_id, "3")
 
         async with wallets.begin() as uow:
-            (drift,) = await UsageVerifier().drifts(uow, Scope(wallet_id))
+            (drift,) = await UsageVerifier().drifts(uow, Extent(wallet_id))
 
         assert drift.invariant == "G4"
 
@@ -147,7 +147,7 @@ class TestTheChecker:
         async with wallets.begin() as uow:
             await usage.record(uow, replace(event, operation_id=operation_id))
 
-            assert await UsageVerifier().drifts(uow, Scope(event.wallet_id)) == ()
+            assert await UsageVerifier().drifts(uow, Extent(event.wallet_id)) == ()
 
 
 async def _charged(wallets: Wallets, wallet_id: WalletId, amount: str) -> OperationId:

@@ -14,21 +14,21 @@ _DRIFTS_SHOWN_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class Extent:
     """What to check: everything, or one wallet, or the wallets that moved since a moment, each as a whole."""
 
     wallet_id: str | None = None
     since: datetime | None = None
 
     def values(self) -> dict[str, object]:
-        """The parameters of `in_scope`."""
+        """The parameters of `in_extent`."""
         return {"wallet_id": self.wallet_id, "since": self.since}
 
 
-EVERYTHING = Scope()
+EVERYTHING = Extent()
 
 
-def in_scope(column: str) -> str:
+def in_extent(column: str) -> str:
     """The SQL condition that the wallet which this column names is to be checked."""
     return f"""
         (CAST(:wallet_id AS text) IS NULL OR {column} = CAST(:wallet_id AS text))
@@ -68,7 +68,7 @@ _BROKEN_CHAIN = text(
         SELECT wallet_id, account, sequence, balance_after_micros,
                sum(amount_micros) OVER (PARTITION BY wallet_id, account ORDER BY sequence) AS expected,
                sequence - row_number() OVER (PARTITION BY wallet_id ORDER BY sequence) AS gap
-        FROM ledger_entries WHERE wallet_id IS NOT NULL AND {in_scope("ledger_entries.wallet_id")}
+        FROM ledger_entries WHERE wallet_id IS NOT NULL AND {in_extent("ledger_entries.wallet_id")}
     ) AS chain
     WHERE balance_after_micros <> expected OR gap <> 0
     ORDER BY wallet_id, sequence LIMIT :limit
@@ -77,7 +77,7 @@ _BROKEN_CHAIN = text(
 _TWO_CURRENCIES = text(
     f"""
     SELECT wallet_id, min(currency) AS one, max(currency) AS other
-    FROM ledger_entries WHERE wallet_id IS NOT NULL AND {in_scope("ledger_entries.wallet_id")}
+    FROM ledger_entries WHERE wallet_id IS NOT NULL AND {in_extent("ledger_entries.wallet_id")}
     GROUP BY wallet_id HAVING min(currency) <> max(currency)
     ORDER BY wallet_id LIMIT :limit
     """,  # noqa: S608 - put together from constants of this file
@@ -96,17 +96,17 @@ class Drift:
 class Verifier(Protocol):
     """One capability's part of `billing ledger verify`."""
 
-    async def drifts(self, uow: UnitOfWork, scope: Scope = EVERYTHING) -> tuple[Drift, ...]:
-        """Every drift in this scope that a consistent view of the database shows, a hundred per check at the most."""
+    async def drifts(self, uow: UnitOfWork, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
+        """Every drift in this extent that a consistent view of the database shows, a hundred per check at the most."""
         ...
 
 
 class LedgerVerifier:
     """Checks the books by themselves, whatever wallets say."""
 
-    async def drifts(self, uow: UnitOfWork, scope: Scope = EVERYTHING) -> tuple[Drift, ...]:
+    async def drifts(self, uow: UnitOfWork, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
         """Transfers that do not sum to zero, transfers without entries, balances that do not follow, mixed money."""
-        values = {**scope.values(), "limit": _DRIFTS_SHOWN_MAX}
+        values = {**extent.values(), "limit": _DRIFTS_SHOWN_MAX}
         unbalanced = await uow.connection.execute(_UNBALANCED, values)
         empty = await uow.connection.execute(_WITHOUT_ENTRIES, values)
         broken = await uow.connection.execute(_BROKEN_CHAIN, values)

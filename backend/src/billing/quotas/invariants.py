@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from billing.kit.unit_of_work import UnitOfWork
-from billing.ledger.invariants import EVERYTHING, Drift, Scope
+from billing.ledger.invariants import EVERYTHING, Drift, Extent
 
 _DRIFTS_SHOWN_MAX = 100
 
@@ -31,9 +31,9 @@ _DRIFTS = text(
 class QuotaVerifier:
     """Checks every cycle, the running ones and those that are over."""
 
-    async def drifts(self, uow: UnitOfWork, scope: Scope = EVERYTHING) -> tuple[Drift, ...]:
+    async def drifts(self, uow: UnitOfWork, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
         """Every cycle whose used or reserved tokens are not the sum of its reservations'."""
-        rows = await uow.connection.execute(_DRIFTS, {**scope.values(), "limit": _DRIFTS_SHOWN_MAX})
+        rows = await uow.connection.execute(_DRIFTS, {**extent.values(), "limit": _DRIFTS_SHOWN_MAX})
         return tuple(
             Drift("G9", f"{row.account_id}/{row.number}", "the cycle's counters are not the sum of its reservations")
             for row in rows

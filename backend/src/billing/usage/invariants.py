@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from billing.kit.unit_of_work import UnitOfWork
-from billing.ledger.invariants import EVERYTHING, Drift, Scope, in_scope
+from billing.ledger.invariants import EVERYTHING, Drift, Extent, in_extent
 
 _DRIFTS_SHOWN_MAX = 100
 
@@ -19,12 +19,12 @@ _DRIFTS = text(
         WHERE transfer.kind IN ('charge', 'late_charge')
           AND EXISTS (
               SELECT FROM ledger_entries AS own
-              WHERE own.transfer_id = transfer.id AND own.wallet_id IS NOT NULL AND {in_scope("own.wallet_id")}
+              WHERE own.transfer_id = transfer.id AND own.wallet_id IS NOT NULL AND {in_extent("own.wallet_id")}
           )
         GROUP BY transfer.reference, revenue.currency
     ), event AS (
         SELECT operation_id, currency, charged_micros AS micros FROM usage_events
-        WHERE {in_scope("usage_events.wallet_id")}
+        WHERE {in_extent("usage_events.wallet_id")}
     )
     SELECT operation_id, currency, coalesce(charge.micros, 0) AS charged, coalesce(event.micros, 0) AS recorded
     FROM charge FULL JOIN event USING (operation_id, currency)
@@ -37,9 +37,9 @@ _DRIFTS = text(
 class UsageVerifier:
     """Compares every charge in the books with the usage event of its operation."""
 
-    async def drifts(self, uow: UnitOfWork, scope: Scope = EVERYTHING) -> tuple[Drift, ...]:
+    async def drifts(self, uow: UnitOfWork, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
         """Every operation whose charge and event differ, or of which one is missing."""
-        rows = await uow.connection.execute(_DRIFTS, {**scope.values(), "limit": _DRIFTS_SHOWN_MAX})
+        rows = await uow.connection.execute(_DRIFTS, {**extent.values(), "limit": _DRIFTS_SHOWN_MAX})
         return tuple(
             Drift("G4", row.operation_id, f"the books charged {row.charged} micros, the event says {row.recorded}")
             for row in rows

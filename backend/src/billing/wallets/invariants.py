@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from billing.kit.clock import Clock
 from billing.kit.unit_of_work import UnitOfWork
-from billing.ledger.invariants import EVERYTHING, Drift, Scope, in_scope
+from billing.ledger.invariants import EVERYTHING, Drift, Extent, in_extent
 
 _DRIFTS_SHOWN_MAX = 100
 _OVERDUE_AFTER = timedelta(minutes=1)
@@ -29,7 +29,7 @@ _BALANCES = text(
                coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.granted'), 0) AS granted,
                coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.held'), 0) AS held,
                -coalesce(sum(amount_micros) FILTER (WHERE account = 'wallet.debt'), 0) AS debt
-        FROM ledger_entries WHERE wallet_id IS NOT NULL AND {in_scope("ledger_entries.wallet_id")} GROUP BY wallet_id
+        FROM ledger_entries WHERE wallet_id IS NOT NULL AND {in_extent("ledger_entries.wallet_id")} GROUP BY wallet_id
     ) AS books ON books.wallet_id = wallet.id
     LEFT JOIN (
         SELECT wallet_id,
@@ -38,7 +38,7 @@ _BALANCES = text(
                sum(held_micros) AS held
         FROM credit_lots GROUP BY wallet_id
     ) AS lots ON lots.wallet_id = wallet.id
-    WHERE {in_scope("wallet.id")} AND (
+    WHERE {in_extent("wallet.id")} AND (
         (wallet.paid_micros, wallet.granted_micros, wallet.held_micros, wallet.debt_micros)
             IS DISTINCT FROM (coalesce(books.paid, 0), coalesce(books.granted, 0), coalesce(books.held, 0),
                               coalesce(books.debt, 0))
@@ -53,7 +53,7 @@ _RESERVED = text(
     f"""
     SELECT wallet.id, wallet.held_micros, coalesce(sum(hold.amount_micros), 0) AS open_holds
     FROM wallets AS wallet LEFT JOIN holds AS hold ON hold.wallet_id = wallet.id AND hold.status = 'open'
-    WHERE {in_scope("wallet.id")}
+    WHERE {in_extent("wallet.id")}
     GROUP BY wallet.id HAVING wallet.held_micros <> coalesce(sum(hold.amount_micros), 0)
     ORDER BY wallet.id LIMIT :limit
     """,  # noqa: S608 - put together from constants of our own code
@@ -68,7 +68,7 @@ _KEPT_BY_LOTS = text(
         FROM hold_allocations AS piece JOIN holds AS hold ON hold.id = piece.hold_id AND hold.status = 'open'
         GROUP BY piece.lot_id
     ) AS kept ON kept.lot_id = lot.id
-    WHERE lot.held_micros <> coalesce(kept.micros, 0) AND {in_scope("lot.wallet_id")}
+    WHERE lot.held_micros <> coalesce(kept.micros, 0) AND {in_extent("lot.wallet_id")}
     ORDER BY lot.id LIMIT :limit
     """,  # noqa: S608 - put together from constants of our own code
 )
@@ -88,7 +88,7 @@ _CHARGES = text(
         WHERE transfer.kind IN ('charge', 'late_charge')
         GROUP BY transfer.reference, wallet.wallet_id
     ) AS booked ON booked.reference = hold.operation_id AND booked.wallet_id = hold.wallet_id
-    WHERE {in_scope("hold.wallet_id")}
+    WHERE {in_extent("hold.wallet_id")}
       AND (coalesce(hold.charged_micros, 0) <> coalesce(booked.micros, 0) OR coalesce(booked.times, 0) > 1)
     ORDER BY hold.operation_id LIMIT :limit
     """,  # noqa: S608 - put together from constants of our own code
@@ -97,7 +97,7 @@ _CHARGES = text(
 _OVERDUE = text(
     f"""
     SELECT operation_id, expires_at FROM holds
-    WHERE status = 'open' AND expires_at < :before AND {in_scope("holds.wallet_id")}
+    WHERE status = 'open' AND expires_at < :before AND {in_extent("holds.wallet_id")}
     ORDER BY expires_at, id LIMIT :limit
     """,  # noqa: S608 - put together from constants of our own code
 )
@@ -106,7 +106,7 @@ _CURRENCIES = text(
     f"""
     SELECT DISTINCT wallet.id, wallet.currency, entry.currency AS booked
     FROM wallets AS wallet JOIN ledger_entries AS entry ON entry.wallet_id = wallet.id
-    WHERE entry.currency <> wallet.currency AND {in_scope("wallet.id")}
+    WHERE entry.currency <> wallet.currency AND {in_extent("wallet.id")}
     ORDER BY wallet.id LIMIT :limit
     """,  # noqa: S608 - put together from constants of our own code
 )
@@ -118,9 +118,9 @@ class WalletVerifier:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
 
-    async def drifts(self, uow: UnitOfWork, scope: Scope = EVERYTHING) -> tuple[Drift, ...]:
+    async def drifts(self, uow: UnitOfWork, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
         """Balances that disagree, holds that no lot keeps, charges that the books do not have, holds that never end."""
-        values = {**scope.values(), "limit": _DRIFTS_SHOWN_MAX}
+        values = {**extent.values(), "limit": _DRIFTS_SHOWN_MAX}
         return (
             *await self._balances(uow, values),
             *await self._holds(uow, values),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from billing.kit.unit_of_work import Begin
-from billing.ledger.invariants import EVERYTHING, Drift, Scope, Verifier
+from billing.ledger.invariants import EVERYTHING, Drift, Extent, Verifier
 
 
 class Verification:
@@ -13,7 +13,7 @@ class Verification:
         self._snapshot = snapshot
         self._verifiers = verifiers
 
-    async def drifts(self, scope: Scope = EVERYTHING) -> tuple[Drift, ...]:
-        """Everything in this scope that is not as the invariants say, while the system runs on."""
+    async def drifts(self, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
+        """Everything in this extent that is not as the invariants say, while the system runs on."""
         async with self._snapshot() as view:
-            return tuple([drift for verifier in self._verifiers for drift in await verifier.drifts(view, scope)])
+            return tuple([drift for verifier in self._verifiers for drift in await verifier.drifts(view, extent)])
