@@ -22,7 +22,7 @@ from billing.customers.rules import Account, Principal, Role
 from billing.ledger.chart_of_accounts import PROMOTIONS, provider_account
 from billing.main import create_app
 from billing.pricing.seed import DEMO_FREE, DEMO_LARGE, DEMO_SMALL, seed_demo_rates
-from billing.quotas.rules import FreeTerms, Tokens
+from billing.quotas.rules import Amounts, FreeTerms
 from billing.usage.rules import UsageEvent
 from billing.wallets.models import LotSource
 from billing.wallets.rules import OperationId
@@ -212,7 +212,7 @@ class Shop:
 
     async def offer_free_use(self, *models: str, tokens: int = 100_000) -> None:
         """So many tokens of these models are free for everybody."""
-        await self._set_terms(FreeTerms(True, 30, Tokens(tokens, tokens), frozenset(models or {DEMO_FREE})))
+        await self._set_terms(FreeTerms(True, 30, Amounts(tokens, tokens), frozenset(models or {DEMO_FREE})))
 
     async def offer_nothing_free(self) -> None:
         """Every call is paid."""

@@ -54,4 +54,10 @@ class TestTheSentences:
 
     @pytest.mark.parametrize("metric", list(Metric))
     def test_each_free_limit_has_a_name(self, metric: Metric) -> None:
-        assert metric_name(metric) in {"Input tokens", "Output tokens"}
+        assert metric_name(metric) in {
+            "Input tokens",
+            "Output tokens",
+            "Images",
+            "Seconds of speech",
+            "Seconds of transcription",
+        }

@@ -10,10 +10,10 @@ from backend.tests.fakes.clock import NOON
 from billing.quotas.errors import FreeTermsRefused
 from billing.quotas.rules import (
     NOTHING,
+    Amounts,
     Cycle,
     FreeTerms,
     Metric,
-    Tokens,
     first_exceeded,
     require_meaningful,
     standing_of,
@@ -22,7 +22,7 @@ from billing.quotas.rules import (
 ON_OFFER = frozenset({"served", "also-served"})
 
 
-def terms(*, limits: Tokens = Tokens(100, 50), models: frozenset[str] = ON_OFFER, **more: object) -> FreeTerms:  # noqa: B008 - a frozen value
+def terms(*, limits: Amounts = Amounts(100, 50), models: frozenset[str] = ON_OFFER, **more: object) -> FreeTerms:  # noqa: B008 - a frozen value
     """Terms that are in force."""
     values = {"is_enabled": True, "cycle_days": 30} | more
     return FreeTerms(
@@ -37,26 +37,26 @@ class TestRoom:
     @pytest.mark.parametrize(
         ("taken", "estimate", "exceeded"),
         [
-            (NOTHING, Tokens(100, 50), None),
-            (Tokens(99, 49), Tokens(1, 1), None),
-            (Tokens(99, 0), Tokens(2, 1), Metric.INPUT_TOKENS),
-            (Tokens(0, 50), Tokens(1, 1), Metric.OUTPUT_TOKENS),
-            (Tokens(500, 0), Tokens(1, 1), Metric.INPUT_TOKENS),
+            (NOTHING, Amounts(100, 50), None),
+            (Amounts(99, 49), Amounts(1, 1), None),
+            (Amounts(99, 0), Amounts(2, 1), Metric.INPUT_TOKENS),
+            (Amounts(0, 50), Amounts(1, 1), Metric.OUTPUT_TOKENS),
+            (Amounts(500, 0), Amounts(1, 1), Metric.INPUT_TOKENS),
         ],
     )
     def test_is_there_up_to_the_limit_and_not_beyond(
-        self, taken: Tokens, estimate: Tokens, exceeded: Metric | None
+        self, taken: Amounts, estimate: Amounts, exceeded: Metric | None
     ) -> None:
         assert first_exceeded(terms(), taken, estimate) is exceeded
 
     def test_a_limit_of_zero_has_room_for_nothing(self) -> None:
-        assert first_exceeded(terms(limits=Tokens(0, 50)), NOTHING, Tokens(1, 1)) is Metric.INPUT_TOKENS
-        assert first_exceeded(terms(limits=Tokens(100, 0)), NOTHING, Tokens(1, 1)) is Metric.OUTPUT_TOKENS
+        assert first_exceeded(terms(limits=Amounts(0, 50)), NOTHING, Amounts(1, 1)) is Metric.INPUT_TOKENS
+        assert first_exceeded(terms(limits=Amounts(100, 0)), NOTHING, Amounts(1, 1)) is Metric.OUTPUT_TOKENS
 
 
 class TestStanding:
     def test_counts_what_is_used_and_reserved_in_the_running_cycle(self) -> None:
-        cycle = Cycle(3, NOON, used=Tokens(40, 10), reserved=Tokens(10, 15))
+        cycle = Cycle(3, NOON, used=Amounts(40, 10), reserved=Amounts(10, 15))
 
         standing = standing_of(terms(), cycle, ON_OFFER, NOON + timedelta(days=29))
 
@@ -65,7 +65,7 @@ class TestStanding:
         assert standing.is_left
 
     def test_starts_anew_at_the_very_moment_in_which_the_cycle_ends(self) -> None:
-        cycle = Cycle(3, NOON, used=Tokens(100, 50), reserved=NOTHING)
+        cycle = Cycle(3, NOON, used=Amounts(100, 50), reserved=NOTHING)
 
         last_moment = standing_of(terms(), cycle, ON_OFFER, NOON + timedelta(days=30, microseconds=-1))
         first_moment = standing_of(terms(), cycle, ON_OFFER, NOON + timedelta(days=30))
@@ -74,7 +74,7 @@ class TestStanding:
         assert first_moment.resets_at is None
 
     def test_never_shows_less_than_nothing_left(self) -> None:
-        cycle = Cycle(1, NOON, used=Tokens(999, 999), reserved=NOTHING)
+        cycle = Cycle(1, NOON, used=Amounts(999, 999), reserved=NOTHING)
 
         standing = standing_of(terms(), cycle, ON_OFFER, NOON)
 
@@ -92,8 +92,8 @@ class TestStanding:
             terms(is_enabled=False),
             terms(models=frozenset()),
             terms(models=frozenset({"forgotten"})),
-            terms(limits=Tokens(0, 50)),
-            terms(limits=Tokens(100, 0)),
+            terms(limits=Amounts(0, 50)),
+            terms(limits=Amounts(100, 0)),
         ],
         ids=["no terms", "switched off", "no model", "no model on offer", "no input", "no output"],
     )
@@ -110,7 +110,7 @@ class TestStanding:
 class TestTerms:
     @pytest.mark.parametrize(
         "meaningless",
-        [terms(limits=Tokens(-1, 0)), terms(limits=Tokens(0, -1)), terms(cycle_days=0), terms(cycle_days=4000)],
+        [terms(limits=Amounts(-1, 0)), terms(limits=Amounts(0, -1)), terms(cycle_days=0), terms(cycle_days=4000)],
     )
     def test_that_nobody_can_mean_are_refused(self, meaningless: FreeTerms) -> None:
         with pytest.raises(FreeTermsRefused):

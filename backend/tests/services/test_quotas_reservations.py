@@ -15,7 +15,7 @@ from backend.tests.fakes.clock import StoppedClock
 from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.quotas.errors import ReservationEnded
-from billing.quotas.rules import FreeTerms, Metric, NotAvailable, Reserved, Tokens, Unavailable
+from billing.quotas.rules import Amounts, FreeTerms, Metric, NotAvailable, Reserved, Unavailable
 from billing.quotas.service import QuotaService
 
 pytestmark = pytest.mark.money
@@ -41,17 +41,17 @@ class Newcomer:
     wallets: Wallets
     account_id: AccountId
 
-    async def reserve(self, estimate: Tokens, *, model: str = MODEL) -> tuple[str, Reserved | NotAvailable]:
+    async def reserve(self, estimate: Amounts, *, model: str = MODEL) -> tuple[str, Reserved | NotAvailable]:
         operation_id = self.wallets.operation()
         async with self.wallets.begin() as uow:
             return operation_id, await self.service.reserve(uow, self.account_id, operation_id, estimate, model=model)
 
-    async def reserved(self, estimate: Tokens) -> str:
+    async def reserved(self, estimate: Amounts) -> str:
         operation_id, outcome = await self.reserve(estimate)
         assert isinstance(outcome, Reserved)
         return operation_id
 
-    async def finalise(self, operation_id: str, actual: Tokens) -> None:
+    async def finalise(self, operation_id: str, actual: Amounts) -> None:
         async with self.wallets.begin() as uow:
             await self.service.finalise(uow, operation_id, actual)
 
@@ -71,11 +71,11 @@ async def newcomer(wallets: Wallets) -> Newcomer:
     """Somebody to whom 100 tokens in and 50 out are free."""
     service = QuotaService(wallets.begin, wallets.clock, _Offer(), reservation_ttl=TTL)
     someone = Newcomer(service, wallets, AccountId(await wallets.account()))
-    await put_in_force(someone, Tokens(100, 50))
+    await put_in_force(someone, Amounts(100, 50))
     return someone
 
 
-async def put_in_force(newcomer: Newcomer, limits: Tokens, *, is_enabled: bool = True) -> int:
+async def put_in_force(newcomer: Newcomer, limits: Amounts, *, is_enabled: bool = True) -> int:
     """Terms with these limits."""
     terms = FreeTerms(is_enabled, CYCLE.days, limits, frozenset({MODEL}))
     async with newcomer.wallets.begin() as uow:
@@ -84,27 +84,27 @@ async def put_in_force(newcomer: Newcomer, limits: Tokens, *, is_enabled: bool =
 
 class TestReserving:
     async def test_sets_the_estimate_aside(self, newcomer: Newcomer) -> None:
-        await newcomer.reserved(Tokens(30, 20))
+        await newcomer.reserved(Amounts(30, 20))
 
         assert await newcomer.counters() == [(0, 30), (0, 20)]
 
     async def test_what_does_not_fit_sets_nothing_aside(self, newcomer: Newcomer) -> None:
-        await newcomer.reserved(Tokens(30, 40))
+        await newcomer.reserved(Amounts(30, 40))
 
-        _, outcome = await newcomer.reserve(Tokens(10, 20))
+        _, outcome = await newcomer.reserve(Amounts(10, 20))
 
         assert outcome == NotAvailable(Unavailable.EXHAUSTED, Metric.OUTPUT_TOKENS)
         assert await newcomer.counters() == [(0, 30), (0, 40)]
 
     async def test_exactly_what_is_left_fits(self, newcomer: Newcomer) -> None:
-        await newcomer.reserved(Tokens(99, 49))
+        await newcomer.reserved(Amounts(99, 49))
 
-        await newcomer.reserved(Tokens(1, 1))
+        await newcomer.reserved(Amounts(1, 1))
 
         assert await newcomer.counters() == [(0, 100), (0, 50)]
 
     async def test_in_parallel_never_exceeds_the_limit(self, newcomer: Newcomer) -> None:
-        outcomes = await asyncio.gather(*(newcomer.reserve(Tokens(30, 1)) for _ in range(20)))
+        outcomes = await asyncio.gather(*(newcomer.reserve(Amounts(30, 1)) for _ in range(20)))
 
         assert sum(isinstance(outcome, Reserved) for _, outcome in outcomes) == 3
         assert await newcomer.counters() == [(0, 90), (0, 3)]
@@ -112,85 +112,85 @@ class TestReserving:
     async def test_in_parallel_after_a_cycle_ended_opens_one_cycle(
         self, newcomer: Newcomer, clock: StoppedClock
     ) -> None:
-        await newcomer.reserved(Tokens(100, 50))
+        await newcomer.reserved(Amounts(100, 50))
         clock.move(CYCLE)
 
-        outcomes = await asyncio.gather(*(newcomer.reserve(Tokens(50, 1)) for _ in range(10)))
+        outcomes = await asyncio.gather(*(newcomer.reserve(Amounts(50, 1)) for _ in range(10)))
 
         reserved = [outcome for _, outcome in outcomes if isinstance(outcome, Reserved)]
         assert [outcome.cycle_number for outcome in reserved] == [2, 2]
 
-    @pytest.mark.parametrize("limits", [Tokens(0, 50), Tokens(100, 0)])
-    async def test_under_a_limit_of_zero_is_never_possible(self, limits: Tokens, newcomer: Newcomer) -> None:
+    @pytest.mark.parametrize("limits", [Amounts(0, 50), Amounts(100, 0)])
+    async def test_under_a_limit_of_zero_is_never_possible(self, limits: Amounts, newcomer: Newcomer) -> None:
         await put_in_force(newcomer, limits)
 
-        _, outcome = await newcomer.reserve(Tokens(1, 1))
+        _, outcome = await newcomer.reserve(Amounts(1, 1))
 
         assert isinstance(outcome, NotAvailable)
         assert outcome.reason is Unavailable.EXHAUSTED
 
     async def test_obeys_new_terms_at_once(self, newcomer: Newcomer) -> None:
-        await newcomer.reserved(Tokens(30, 20))
-        await put_in_force(newcomer, Tokens(30, 20))
+        await newcomer.reserved(Amounts(30, 20))
+        await put_in_force(newcomer, Amounts(30, 20))
 
-        _, outcome = await newcomer.reserve(Tokens(1, 1))
-        await put_in_force(newcomer, Tokens(30, 20), is_enabled=False)
-        _, switched_off = await newcomer.reserve(Tokens(1, 1))
+        _, outcome = await newcomer.reserve(Amounts(1, 1))
+        await put_in_force(newcomer, Amounts(30, 20), is_enabled=False)
+        _, switched_off = await newcomer.reserve(Amounts(1, 1))
 
         assert outcome == NotAvailable(Unavailable.EXHAUSTED, Metric.INPUT_TOKENS)
         assert switched_off == NotAvailable(Unavailable.DISABLED)
 
     async def test_for_a_model_that_is_not_free_is_not_possible(self, newcomer: Newcomer) -> None:
-        _, outcome = await newcomer.reserve(Tokens(1, 1), model="dear-model")
+        _, outcome = await newcomer.reserve(Amounts(1, 1), model="dear-model")
 
         assert outcome == NotAvailable(Unavailable.MODEL_NOT_ELIGIBLE)
 
 
 class TestFinalising:
     async def test_counts_what_was_used_and_gives_the_rest_back(self, newcomer: Newcomer) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
+        operation = await newcomer.reserved(Amounts(30, 20))
 
-        await newcomer.finalise(operation, Tokens(10, 5))
+        await newcomer.finalise(operation, Amounts(10, 5))
 
         assert await newcomer.counters() == [(10, 0), (5, 0)]
 
     async def test_counts_more_than_was_set_aside_as_well(self, newcomer: Newcomer) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
+        operation = await newcomer.reserved(Amounts(30, 20))
 
-        await newcomer.finalise(operation, Tokens(200, 90))
+        await newcomer.finalise(operation, Amounts(200, 90))
 
         assert await newcomer.counters() == [(200, 0), (90, 0)]
 
     async def test_twice_counts_once(self, newcomer: Newcomer) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
+        operation = await newcomer.reserved(Amounts(30, 20))
 
-        await newcomer.finalise(operation, Tokens(10, 5))
-        await newcomer.finalise(operation, Tokens(10, 5))
+        await newcomer.finalise(operation, Amounts(10, 5))
+        await newcomer.finalise(operation, Amounts(10, 5))
 
         assert await newcomer.counters() == [(10, 0), (5, 0)]
 
     async def test_with_another_use_is_refused(self, newcomer: Newcomer) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
-        await newcomer.finalise(operation, Tokens(10, 5))
+        operation = await newcomer.reserved(Amounts(30, 20))
+        await newcomer.finalise(operation, Amounts(10, 5))
 
         with pytest.raises(ReservationEnded):
-            await newcomer.finalise(operation, Tokens(11, 5))
+            await newcomer.finalise(operation, Amounts(11, 5))
 
     async def test_after_a_release_is_refused(self, newcomer: Newcomer) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
+        operation = await newcomer.reserved(Amounts(30, 20))
         await newcomer.release(operation)
 
         with pytest.raises(ReservationEnded):
-            await newcomer.finalise(operation, Tokens(10, 5))
+            await newcomer.finalise(operation, Amounts(10, 5))
 
     async def test_of_an_unknown_operation_is_refused(self, newcomer: Newcomer) -> None:
         with pytest.raises(ReservationEnded):
-            await newcomer.finalise("opr_unknown", Tokens(10, 5))
+            await newcomer.finalise("opr_unknown", Amounts(10, 5))
 
 
 class TestReleasing:
     async def test_gives_everything_back_once(self, newcomer: Newcomer) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
+        operation = await newcomer.reserved(Amounts(30, 20))
 
         await newcomer.release(operation)
         await newcomer.release(operation)
@@ -198,16 +198,16 @@ class TestReleasing:
         assert await newcomer.counters() == [(0, 0), (0, 0)]
 
     async def test_after_the_use_was_counted_is_refused(self, newcomer: Newcomer) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
-        await newcomer.finalise(operation, Tokens(10, 5))
+        operation = await newcomer.reserved(Amounts(30, 20))
+        await newcomer.finalise(operation, Amounts(10, 5))
 
         with pytest.raises(ReservationEnded):
             await newcomer.release(operation)
 
     async def test_in_a_later_cycle_changes_nothing_there(self, newcomer: Newcomer, clock: StoppedClock) -> None:
-        old = await newcomer.reserved(Tokens(30, 20))
+        old = await newcomer.reserved(Amounts(30, 20))
         clock.move(CYCLE)
-        await newcomer.reserved(Tokens(5, 5))
+        await newcomer.reserved(Amounts(5, 5))
 
         await newcomer.release(old)
 
@@ -216,20 +216,20 @@ class TestReleasing:
     async def test_and_use_counted_in_a_later_cycle_stays_with_its_own(
         self, newcomer: Newcomer, clock: StoppedClock
     ) -> None:
-        old = await newcomer.reserved(Tokens(30, 20))
+        old = await newcomer.reserved(Amounts(30, 20))
         clock.move(CYCLE)
-        await newcomer.reserved(Tokens(5, 5))
+        await newcomer.reserved(Amounts(5, 5))
 
-        await newcomer.finalise(old, Tokens(30, 20))
+        await newcomer.finalise(old, Amounts(30, 20))
 
         assert await newcomer.counters() == [(0, 5), (0, 5)]
 
 
 class TestSweeping:
     async def test_gives_back_what_nobody_came_back_for(self, newcomer: Newcomer, clock: StoppedClock) -> None:
-        await newcomer.reserved(Tokens(30, 20))
+        await newcomer.reserved(Amounts(30, 20))
         clock.move(TTL)
-        still_open = await newcomer.reserved(Tokens(7, 7))
+        still_open = await newcomer.reserved(Amounts(7, 7))
 
         await newcomer.service.sweep()
 
@@ -237,8 +237,8 @@ class TestSweeping:
         await newcomer.release(still_open)
 
     async def test_leaves_finished_reservations_alone(self, newcomer: Newcomer, clock: StoppedClock) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
-        await newcomer.finalise(operation, Tokens(10, 5))
+        operation = await newcomer.reserved(Amounts(30, 20))
+        await newcomer.finalise(operation, Amounts(10, 5))
         clock.move(TTL)
 
         await newcomer.service.sweep()
@@ -246,26 +246,26 @@ class TestSweeping:
         assert await newcomer.counters() == [(10, 0), (5, 0)]
 
     async def test_does_not_lose_a_result_that_comes_late(self, newcomer: Newcomer, clock: StoppedClock) -> None:
-        operation = await newcomer.reserved(Tokens(30, 20))
+        operation = await newcomer.reserved(Amounts(30, 20))
         clock.move(TTL)
         await newcomer.service.sweep()
 
-        await newcomer.finalise(operation, Tokens(10, 5))
+        await newcomer.finalise(operation, Amounts(10, 5))
 
         assert await newcomer.counters() == [(10, 0), (5, 0)]
 
 
 class TestTerms:
     async def test_that_say_the_same_make_no_new_version(self, newcomer: Newcomer) -> None:
-        first = await put_in_force(newcomer, Tokens(123, 45))
+        first = await put_in_force(newcomer, Amounts(123, 45))
 
-        again = await put_in_force(newcomer, Tokens(123, 45))
-        changed = await put_in_force(newcomer, Tokens(123, 46))
+        again = await put_in_force(newcomer, Amounts(123, 45))
+        changed = await put_in_force(newcomer, Amounts(123, 46))
 
         assert (again, changed) == (first, first + 1)
 
     async def test_set_at_the_same_time_are_two_versions(self, newcomer: Newcomer) -> None:
-        versions = await asyncio.gather(*(put_in_force(newcomer, Tokens(1000 + n, 1)) for n in range(5)))
+        versions = await asyncio.gather(*(put_in_force(newcomer, Amounts(1000 + n, 1)) for n in range(5)))
 
         assert len(set(versions)) == 5
 

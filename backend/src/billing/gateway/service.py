@@ -27,7 +27,7 @@ from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.pricing.rules import RateSnapshot, highest_price_of, price_of
 from billing.pricing.service import PricingService
-from billing.quotas.rules import FreeStanding, Reserved, Tokens
+from billing.quotas.rules import Amounts, FreeStanding, Reserved
 from billing.quotas.service import QuotaService
 from billing.usage.rules import BillingSource, UsageEvent
 from billing.usage.service import UsageService
@@ -202,11 +202,13 @@ class GatewayService:
             async with self._begin() as uow:
                 wallet_id = await self._wallets.of_account(uow, account_id, self.currency)
                 rates = await self._pricing.rates_for(uow, call.route.model, self.currency, call.began_at)
-                estimate = Tokens(call.request.input_tokens_bound, call.request.output_tokens_bound)
+                estimate = Amounts(call.request.input_tokens_bound, call.request.output_tokens_bound)
                 free = await self._quotas.reserve(uow, account_id, call.operation_id, estimate, model=call.route.model)
                 if isinstance(free, Reserved):
                     return _Funding(BillingSource.LEAD_MAGNET, wallet_id, rates)
-                at_most = highest_price_of(rates, input_tokens=estimate.input, output_tokens=estimate.output)
+                at_most = highest_price_of(
+                    rates, input_tokens=estimate.input_tokens, output_tokens=estimate.output_tokens
+                )
                 await self._wallets.hold(uow, wallet_id, at_most, call.operation_id, max_reply_cost=call.max_reply_cost)
                 return _Funding(BillingSource.PAYG, wallet_id, rates)
 
@@ -264,7 +266,7 @@ class GatewayService:
     async def _book(self, uow: UnitOfWork, funding: _Funding, measured: Measured, event: UsageEvent) -> Money:
         """Charge or free use, and the usage event, commit together or not at all (G4)."""
         if funding.source is BillingSource.LEAD_MAGNET:
-            used = Tokens(measured.input_tokens, measured.output_tokens)
+            used = Amounts(measured.input_tokens, measured.output_tokens)
             await self._quotas.finalise(uow, event.operation_id, used)
             balance = (await self._wallets.balance(uow, funding.wallet_id)).available
         else:

@@ -6,6 +6,7 @@ from sqlalchemy import text
 
 from billing.kit.unit_of_work import UnitOfWork
 from billing.ledger.invariants import EVERYTHING, Drift, Extent
+from billing.quotas.rules import Metric
 
 _DRIFTS_SHOWN_MAX = 100
 
@@ -20,6 +21,13 @@ _DRIFTS = text(
     FROM free_quota_cycles AS cycle
     LEFT JOIN free_quota_reservations AS reservation
         ON reservation.account_id = cycle.account_id AND reservation.cycle_number = cycle.number
+    WHERE (CAST(:wallet_id AS text) IS NULL
+           OR cycle.account_id IN (SELECT account_id FROM wallets WHERE id = CAST(:wallet_id AS text)))
+      AND (CAST(:since AS timestamptz) IS NULL OR EXISTS (
+          SELECT FROM free_quota_reservations AS lately
+          WHERE lately.account_id = cycle.account_id AND lately.cycle_number = cycle.number
+            AND coalesce(lately.ended_at, lately.placed_at) >= CAST(:since AS timestamptz)
+      ))
     GROUP BY cycle.account_id, cycle.number
     HAVING {_DIFFERS}
     ORDER BY cycle.account_id, cycle.number
@@ -32,7 +40,7 @@ class QuotaVerifier:
     """Checks every cycle, the running ones and those that are over."""
 
     async def drifts(self, uow: UnitOfWork, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
-        """Every cycle whose used or reserved tokens are not the sum of its reservations'."""
+        """Every cycle whose used or reserved amounts are not the sum of its reservations'."""
         rows = await uow.connection.execute(_DRIFTS, {**extent.values(), "limit": _DRIFTS_SHOWN_MAX})
         return tuple(
             Drift("G9", f"{row.account_id}/{row.number}", "the cycle's counters are not the sum of its reservations")

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+from sqlalchemy import Row, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 
 from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import UnitOfWork
 from billing.quotas.models import FreeCycleRow, FreeReservationRow, FreeTermsRow
-from billing.quotas.rules import Cycle, FreeTerms, ReservationState, Tokens
+from billing.quotas.rules import Amounts, Cycle, FreeTerms, Metric, ReservationState
 
 # The oldest due reservations first: those that are open, so that rows which ended long ago are never looked at.
+_RETURNED = ", ".join(f"reservation.{metric}_reserved" for metric in Metric)
+_GIVEN_BACK = ", ".join(f"{metric}_reserved = cycle.{metric}_reserved - part.{metric}" for metric in Metric)
+_SUMMED = ", ".join(f"sum({metric}_reserved) AS {metric}" for metric in Metric)
 _EXPIRE = text(
-    """
+    f"""
     WITH due AS (
         SELECT operation_id FROM free_quota_reservations
         WHERE state = 'open' AND expires_at <= :now
@@ -24,21 +28,14 @@ _EXPIRE = text(
     ), expired AS (
         UPDATE free_quota_reservations AS reservation SET state = 'expired', ended_at = :now
         FROM due WHERE reservation.operation_id = due.operation_id
-        RETURNING reservation.account_id, reservation.cycle_number,
-                  reservation.input_tokens_reserved, reservation.output_tokens_reserved
+        RETURNING reservation.account_id, reservation.cycle_number, {_RETURNED}
     ), given_back AS (
-        UPDATE free_quota_cycles AS cycle
-        SET input_tokens_reserved = cycle.input_tokens_reserved - part.input_tokens,
-            output_tokens_reserved = cycle.output_tokens_reserved - part.output_tokens
-        FROM (
-            SELECT account_id, cycle_number, sum(input_tokens_reserved) AS input_tokens,
-                   sum(output_tokens_reserved) AS output_tokens
-            FROM expired GROUP BY account_id, cycle_number
-        ) AS part
+        UPDATE free_quota_cycles AS cycle SET {_GIVEN_BACK}
+        FROM (SELECT account_id, cycle_number, {_SUMMED} FROM expired GROUP BY account_id, cycle_number) AS part
         WHERE cycle.account_id = part.account_id AND cycle.number = part.cycle_number
     )
     SELECT count(*) FROM expired
-    """,
+    """,  # noqa: S608 - put together from constants of this file
 )
 
 
@@ -50,8 +47,8 @@ class Reservation:
     account_id: AccountId
     cycle_number: int
     state: ReservationState
-    reserved: Tokens
-    used: Tokens | None
+    reserved: Amounts
+    used: Amounts | None
 
 
 async def current_terms(uow: UnitOfWork) -> tuple[int, FreeTerms] | None:
@@ -63,7 +60,7 @@ async def current_terms(uow: UnitOfWork) -> tuple[int, FreeTerms] | None:
     terms = FreeTerms(
         is_enabled=row.is_enabled,
         cycle_days=row.cycle_days,
-        limits=Tokens(row.input_tokens_limit, row.output_tokens_limit),
+        limits=_amounts(row, "limit"),
         eligible_models=frozenset(row.eligible_models),
     )
     return row.version, terms
@@ -76,9 +73,8 @@ async def insert_terms(uow: UnitOfWork, version: int, terms: FreeTerms) -> None:
             version=version,
             is_enabled=terms.is_enabled,
             cycle_days=terms.cycle_days,
-            input_tokens_limit=terms.limits.input,
-            output_tokens_limit=terms.limits.output,
             eligible_models=sorted(terms.eligible_models),
+            **_columns(terms.limits, "limit"),
         ),
     )
 
@@ -94,8 +90,8 @@ async def last_cycle(uow: UnitOfWork, account_id: AccountId, *, for_update: bool
     return Cycle(
         number=row.number,
         starts_at=row.starts_at,
-        used=Tokens(row.input_tokens_used, row.output_tokens_used),
-        reserved=Tokens(row.input_tokens_reserved, row.output_tokens_reserved),
+        used=_amounts(row, "used"),
+        reserved=_amounts(row, "reserved"),
     )
 
 
@@ -115,10 +111,9 @@ async def insert_reservation(
             account_id=reservation.account_id,
             cycle_number=reservation.cycle_number,
             state=reservation.state.value,
-            input_tokens_reserved=reservation.reserved.input,
-            output_tokens_reserved=reservation.reserved.output,
             placed_at=placed_at,
             expires_at=expires_at,
+            **_columns(reservation.reserved, "reserved"),
         ),
     )
 
@@ -134,40 +129,30 @@ async def reservation_of(uow: UnitOfWork, operation_id: str, *, for_update: bool
         account_id=AccountId(row.account_id),
         cycle_number=row.cycle_number,
         state=ReservationState(row.state),
-        reserved=Tokens(row.input_tokens_reserved, row.output_tokens_reserved),
-        used=None if row.input_tokens_used is None else Tokens(row.input_tokens_used, row.output_tokens_used),
+        reserved=_amounts(row, "reserved"),
+        used=None if row.input_tokens_used is None else _amounts(row, "used"),
     )
 
 
 async def end_reservation(
-    uow: UnitOfWork, operation_id: str, state: ReservationState, used: Tokens | None, at: datetime
+    uow: UnitOfWork, operation_id: str, state: ReservationState, used: Amounts | None, at: datetime
 ) -> None:
     """Writes how the reservation ended."""
+    values = {"state": state.value, "ended_at": at} | (_columns(used, "used") if used else {})
     await uow.connection.execute(
-        update(FreeReservationRow)
-        .where(FreeReservationRow.operation_id == operation_id)
-        .values(
-            state=state.value,
-            input_tokens_used=used.input if used else None,
-            output_tokens_used=used.output if used else None,
-            ended_at=at,
-        ),
+        update(FreeReservationRow).where(FreeReservationRow.operation_id == operation_id).values(values),
     )
 
 
 async def move_counters(
-    uow: UnitOfWork, account_id: AccountId, cycle_number: int, *, used: Tokens, reserved: Tokens
+    uow: UnitOfWork, account_id: AccountId, cycle_number: int, *, used: Amounts, reserved: Amounts
 ) -> None:
     """Adds to the counters of this one cycle, which may be over."""
+    changes = _columns(used, "used") | _columns(reserved, "reserved")
     await uow.connection.execute(
         update(FreeCycleRow)
         .where(FreeCycleRow.account_id == account_id, FreeCycleRow.number == cycle_number)
-        .values(
-            input_tokens_used=FreeCycleRow.input_tokens_used + used.input,
-            output_tokens_used=FreeCycleRow.output_tokens_used + used.output,
-            input_tokens_reserved=FreeCycleRow.input_tokens_reserved + reserved.input,
-            output_tokens_reserved=FreeCycleRow.output_tokens_reserved + reserved.output,
-        ),
+        .values({name: FreeCycleRow.__table__.c[name] + change for name, change in changes.items()}),
     )
 
 
@@ -179,3 +164,11 @@ async def expire_due(uow: UnitOfWork, now: datetime, limit: int) -> int:
 async def lock_terms(uow: UnitOfWork) -> None:
     """Makes writers of new terms wait for each other until the transaction ends."""
     await uow.connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(FreeTermsRow.__tablename__))))
+
+
+def _columns(amounts: Amounts, kind: str) -> dict[str, int]:
+    return {f"{metric}_{kind}": amounts.of(metric) for metric in Metric}
+
+
+def _amounts(row: Row[Any], kind: str) -> Amounts:
+    return Amounts(*(getattr(row, f"{metric}_{kind}") for metric in Metric))

@@ -14,6 +14,13 @@ class Metric(StrEnum):
 
     INPUT_TOKENS = "input_tokens"
     OUTPUT_TOKENS = "output_tokens"
+    IMAGES = "images"
+    SPEECH_SECONDS = "speech_seconds"
+    TRANSCRIPTION_SECONDS = "transcription_seconds"
+
+
+_TEXT = frozenset({Metric.INPUT_TOKENS, Metric.OUTPUT_TOKENS})
+"""Whoever writes needs both: one without the other is good for nothing."""
 
 
 class ReservationState(StrEnum):
@@ -34,24 +41,43 @@ class Unavailable(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """So many tokens in and out; cached and reasoning tokens count with the pool they are part of."""
+class Amounts:
+    """So much of each metric; cached and reasoning tokens count with the pool they are part of.
 
-    input: int
-    output: int
+    A call that has begun a second of speech or transcription has used it.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    images: int = 0
+    speech_seconds: int = 0
+    transcription_seconds: int = 0
 
     def of(self, metric: Metric) -> int:
         """The number that this metric counts."""
-        return self.input if metric is Metric.INPUT_TOKENS else self.output
+        match metric:
+            case Metric.INPUT_TOKENS:
+                return self.input_tokens
+            case Metric.OUTPUT_TOKENS:
+                return self.output_tokens
+            case Metric.IMAGES:
+                return self.images
+            case Metric.SPEECH_SECONDS:
+                return self.speech_seconds
+            case Metric.TRANSCRIPTION_SECONDS:
+                return self.transcription_seconds
 
-    def __add__(self, other: Tokens) -> Tokens:
-        return Tokens(self.input + other.input, self.output + other.output)
+    def __add__(self, other: Amounts) -> Amounts:
+        return Amounts(*(self.of(metric) + other.of(metric) for metric in Metric))
 
-    def __neg__(self) -> Tokens:
-        return Tokens(-self.input, -self.output)
+    def __neg__(self) -> Amounts:
+        return Amounts(*(-self.of(metric) for metric in Metric))
+
+    def __sub__(self, other: Amounts) -> Amounts:
+        return self + -other
 
 
-NOTHING = Tokens(0, 0)
+NOTHING = Amounts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +86,7 @@ class FreeTerms:
 
     is_enabled: bool
     cycle_days: int
-    limits: Tokens
+    limits: Amounts
     eligible_models: frozenset[str]
 
 
@@ -70,8 +96,8 @@ class Cycle:
 
     number: int
     starts_at: datetime
-    used: Tokens
-    reserved: Tokens
+    used: Amounts
+    reserved: Amounts
 
     def ends_at(self, terms: FreeTerms) -> datetime:
         """The first moment that no longer belongs to the cycle (half-open, G19)."""
@@ -88,7 +114,7 @@ class Reserved:
 
     operation_id: str
     cycle_number: int
-    tokens: Tokens
+    amounts: Amounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +144,9 @@ class MetricStanding:
 class FreeStanding:
     """Where an account stands.
 
-    `eligible_models` are those that can be called in this installation now; `resets_at` is None while no cycle runs,
-    because the next one begins with the next use.
+    `metrics` are those of which the terms offer something or the running cycle has taken something: one that is
+    missing has the limit 0. `eligible_models` are those that can be called in this installation now; `resets_at` is
+    None while no cycle runs, because the next one begins with the next use.
     """
 
     is_enabled: bool
@@ -130,11 +157,16 @@ class FreeStanding:
     @property
     def has_free_model(self) -> bool:
         """There is something that can be used for free at all; only then may a page promise it."""
-        return self.is_enabled and bool(self.eligible_models) and all(metric.limit > 0 for metric in self.metrics)
+        offered = {metric.metric for metric in self.metrics if metric.limit > 0}
+        is_something_offered = offered >= _TEXT or bool(offered - _TEXT)
+        return self.is_enabled and bool(self.eligible_models) and is_something_offered
 
     @property
     def is_left(self) -> bool:
-        """A free call is possible now, if it is small enough."""
+        """A free call is possible now, if it is small enough: of all that the terms offer, something is left.
+
+        Which models draw pictures is not known here, so nothing is promised once one of the metrics is used up.
+        """
         return self.has_free_model and all(metric.left > 0 for metric in self.metrics)
 
 
@@ -144,16 +176,19 @@ def require_meaningful(terms: FreeTerms) -> None:
     Raises:
         FreeTermsRefused: a limit is negative, or the cycle is shorter than a day or longer than ten years.
     """
-    if min(terms.limits.input, terms.limits.output) < 0:
+    if min(terms.limits.of(metric) for metric in Metric) < 0:
         raise FreeTermsRefused("limits", "A free limit is 0, which means nothing, or more.")
     if not 1 <= terms.cycle_days <= 3650:  # noqa: PLR2004 - ten years; the table has the same bounds
         raise FreeTermsRefused("cycle_days", "A free cycle has 1 to 3650 days.")
 
 
-def first_exceeded(terms: FreeTerms, taken: Tokens, estimate: Tokens) -> Metric | None:
-    """The first metric that has no room for the estimate, or None if all of it fits."""
-    after = taken + estimate
-    return next((metric for metric in Metric if after.of(metric) > terms.limits.of(metric)), None)
+def first_exceeded(terms: FreeTerms, taken: Amounts, estimate: Amounts) -> Metric | None:
+    """The first metric that has no room for the estimate, or None if all of it fits.
+
+    A metric that the call does not use never blocks it, however little of it is left.
+    """
+    needed = (metric for metric in Metric if estimate.of(metric) > 0)
+    return next((m for m in needed if taken.of(m) + estimate.of(m) > terms.limits.of(m)), None)
 
 
 def standing_of(terms: FreeTerms | None, cycle: Cycle | None, on_offer: frozenset[str], now: datetime) -> FreeStanding:
@@ -162,11 +197,10 @@ def standing_of(terms: FreeTerms | None, cycle: Cycle | None, on_offer: frozense
         terms = FreeTerms(is_enabled=False, cycle_days=1, limits=NOTHING, eligible_models=frozenset())
     running = None if cycle is None or cycle.is_over(terms, now) else cycle
     used, reserved = (running.used, running.reserved) if running else (NOTHING, NOTHING)
+    metrics = (MetricStanding(m, terms.limits.of(m), used.of(m), reserved.of(m)) for m in Metric)
     return FreeStanding(
         is_enabled=terms.is_enabled,
-        metrics=tuple(
-            MetricStanding(metric, terms.limits.of(metric), used.of(metric), reserved.of(metric)) for metric in Metric
-        ),
+        metrics=tuple(metric for metric in metrics if metric.limit or metric.used or metric.reserved),
         resets_at=running.ends_at(terms) if running else None,
         eligible_models=tuple(sorted(terms.eligible_models & on_offer)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from billing.kit.unit_of_work import UnitOfWork
-from billing.quotas.rules import FreeTerms, Tokens
+from billing.quotas.rules import Amounts, FreeTerms
 from billing.quotas.service import QuotaService
 
 
@@ -15,7 +15,7 @@ async def seed_demo_terms(uow: UnitOfWork, quotas: QuotaService, eligible_models
         terms = FreeTerms(
             is_enabled=True,
             cycle_days=30,
-            limits=Tokens(input=20_000, output=20_000),
+            limits=Amounts(input_tokens=20_000, output_tokens=20_000),
             eligible_models=frozenset(eligible_models),
         )
         await quotas.set_terms(uow, terms)

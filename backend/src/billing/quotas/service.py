@@ -13,13 +13,13 @@ from billing.quotas.ports import ModelsOnOffer
 from billing.quotas.repository import Reservation
 from billing.quotas.rules import (
     NOTHING,
+    Amounts,
     Cycle,
     FreeStanding,
     FreeTerms,
     NotAvailable,
     ReservationState,
     Reserved,
-    Tokens,
     Unavailable,
     first_exceeded,
     require_meaningful,
@@ -63,7 +63,7 @@ class QuotaService:
         return version + 1
 
     async def reserve(
-        self, uow: UnitOfWork, account_id: AccountId, operation_id: str, estimate: Tokens, *, model: str
+        self, uow: UnitOfWork, account_id: AccountId, operation_id: str, estimate: Amounts, *, model: str
     ) -> Reserved | NotAvailable:
         """Sets the estimate aside if all of it fits into what is left of the account's cycle.
 
@@ -83,7 +83,7 @@ class QuotaService:
             return NotAvailable(Unavailable.EXHAUSTED, exceeded)
         return await self._set_aside(uow, account_id, operation_id, cycle, estimate)
 
-    async def finalise(self, uow: UnitOfWork, operation_id: str, actual: Tokens) -> None:
+    async def finalise(self, uow: UnitOfWork, operation_id: str, actual: Amounts) -> None:
         """Counts what was really used, even above what was set aside, and even after the reservation expired.
 
         The second time, with the same use, changes nothing.
@@ -153,7 +153,7 @@ class QuotaService:
         return cycle
 
     async def _set_aside(
-        self, uow: UnitOfWork, account_id: AccountId, operation_id: str, cycle: Cycle, estimate: Tokens
+        self, uow: UnitOfWork, account_id: AccountId, operation_id: str, cycle: Cycle, estimate: Amounts
     ) -> Reserved:
         now = self._clock.now()
         reservation = Reservation(
@@ -169,7 +169,7 @@ class QuotaService:
         return Reserved(operation_id, cycle.number, estimate)
 
     async def _end(
-        self, uow: UnitOfWork, reservation: Reservation, state: ReservationState, *, used: Tokens | None
+        self, uow: UnitOfWork, reservation: Reservation, state: ReservationState, *, used: Amounts | None
     ) -> None:
         given_back = -reservation.reserved if reservation.state is ReservationState.OPEN else NOTHING
         await repository.end_reservation(uow, reservation.operation_id, state, used, self._clock.now())

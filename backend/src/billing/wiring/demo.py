@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from billing.customers.errors import EmailTaken
 from billing.kit.errors import SettingsError
 from billing.pricing.seed import DEMO_FREE, seed_demo_rates
-from billing.quotas.rules import FreeTerms, Tokens
+from billing.quotas.rules import Amounts, FreeTerms
 from billing.quotas.seed import seed_demo_terms
 from billing.wiring.services import Services
 
@@ -55,7 +55,7 @@ async def set_free_terms(
             FreeTerms(
                 is_enabled=is_enabled,
                 cycle_days=cycle_days,
-                limits=Tokens(input=input_tokens, output=output_tokens),
+                limits=Amounts(input_tokens=input_tokens, output_tokens=output_tokens),
                 eligible_models=models,
             ),
         )
