@@ -43,7 +43,9 @@ STATUS_OF: Mapping[str, int] = {
     "billing_disabled": 404,
     "model_not_found": 404,
     "not_found": 404,
+    "ledger_account_unknown": 404,
     "payment_not_found": 404,
+    "transfer_unknown": 404,
     "method_not_allowed": 405,
     # what was there before
     "api_key_limit_reached": 409,

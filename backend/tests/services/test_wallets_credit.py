@@ -73,18 +73,28 @@ class TestCrediting:
         assert sum(one.is_new for one in credited) == 1
         assert (await wallets.balance(wallet)).paid == rub("50")
 
-    @pytest.mark.parametrize(("amount", "origin"), [("51", "pay_1"), ("50", "pay_2")])
-    async def test_the_same_transfer_with_other_content_is_refused(
-        self, wallets: Wallets, amount: str, origin: str
+    @pytest.mark.parametrize(("amount", "origin", "field"), [("51", "pay_1", "amount"), ("50", "pay_2", "origin")])
+    async def test_the_same_transfer_with_other_content_is_refused_and_the_field_is_named(
+        self, wallets: Wallets, amount: str, origin: str, field: str
     ) -> None:
         wallet = await wallets.opened()
         transfer = wallets.ids.new("trf")
         await credit(wallets, wallet, "50", transfer)
 
-        with pytest.raises(TransferIdReused):
+        with pytest.raises(TransferIdReused) as refusal:
             await credit(wallets, wallet, amount, transfer, origin)
 
+        assert (refusal.value.transfer_id, refusal.value.field) == (transfer, field)
         assert (await wallets.balance(wallet)).paid == rub("50")
+
+    async def test_the_same_id_in_two_wallets_is_two_credits(self, wallets: Wallets) -> None:
+        one, other = await wallets.opened(), await wallets.opened()
+        transfer = wallets.ids.new("trf")
+
+        credited = [await credit(wallets, wallet, amount, transfer) for wallet, amount in ((one, "50"), (other, "7"))]
+
+        assert [credit.is_new for credit in credited] == [True, True]
+        assert [(await wallets.balance(wallet)).paid for wallet in (one, other)] == [rub("50"), rub("7")]
 
     async def test_paid_and_granted_credit_stay_apart(self, wallets: Wallets) -> None:
         wallet = await wallets.with_paid("20")

@@ -1,7 +1,9 @@
 """What the ledger refuses.
 
 BillingError
-└── TransferIdReused    one transfer id, two different contents
+├── LedgerAccountUnknown    the chart of accounts has no such account
+├── TransferIdReused        one transfer id, two different contents
+└── TransferUnknown         a correction names a transfer that this wallet does not have
 """
 
 from __future__ import annotations
@@ -21,3 +23,23 @@ class TransferIdReused(BillingError):
         )
         self.transfer_id = transfer_id
         self.field = field
+
+
+class LedgerAccountUnknown(BillingError):
+    """The chart of accounts has no system account of this name."""
+
+    code = "ledger_account_unknown"
+
+    def __init__(self, account: str) -> None:
+        super().__init__(f"The chart of accounts has no {account}.", facts={"account": account})
+        self.account = account
+
+
+class TransferUnknown(BillingError):
+    """A correction names the transfer that it mends; this wallet has none with that id."""
+
+    code = "transfer_unknown"
+
+    def __init__(self, transfer_id: str) -> None:
+        super().__init__(f"This wallet has no transfer {transfer_id}.", facts={"transfer_id": transfer_id})
+        self.transfer_id = transfer_id

@@ -74,3 +74,14 @@ class Transfer:
         for entry in self.entries:
             sums[entry.currency] += entry.amount_micros
         assert not any(sums.values()), f"entries of {self.transfer_id} do not sum to zero: {dict(sums)}"
+
+
+@dataclass(frozen=True, slots=True)
+class BookedContent:
+    """What a booked transfer says, in a form that can be compared field by field."""
+
+    kind: str
+    reference: str
+    corrects: str | None
+    metadata: dict[str, str]
+    entries: tuple[str, ...]

@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork, driver_of
-from billing.ledger.postings import Transfer, TransferKind
+from billing.ledger.chart_of_accounts import SystemAccount, WalletAccount
+from billing.ledger.postings import BookedContent, Transfer, TransferKind
 
 # To the driver directly: on the path of every call SQLAlchemy's own work would be most of the time.
 _POST = """
@@ -59,15 +60,45 @@ _STATEMENT = text(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TransferContent:
-    """What a booked transfer says, in a form that can be compared field by field."""
+_IS_OF_WALLET = text(
+    "SELECT EXISTS (SELECT FROM ledger_entries WHERE transfer_id = :id AND wallet_id = :wallet_id)",
+)
 
-    kind: str
-    reference: str
-    corrects: str | None
-    metadata: dict[str, str]
-    entries: tuple[str, ...]
+# A wallet's entries are recorded in the order of their numbers, because each is written under the wallet's lock. So the
+# last one before a moment is found by halving, without an index of its own; the numbers have no gaps.
+_BALANCES_AT = text(
+    """
+    WITH RECURSIVE halving (low, high) AS (
+        SELECT 0::bigint, coalesce(max(sequence), 0) FROM ledger_entries WHERE wallet_id = :wallet_id
+        UNION ALL
+        SELECT CASE WHEN middle.is_before THEN middle.sequence ELSE low END,
+               CASE WHEN middle.is_before THEN high ELSE middle.sequence - 1 END
+        FROM halving CROSS JOIN LATERAL (
+            SELECT entry.sequence, transfer.recorded_at < :at AS is_before
+            FROM ledger_entries AS entry JOIN ledger_transfers AS transfer ON transfer.id = entry.transfer_id
+            WHERE entry.wallet_id = :wallet_id AND entry.sequence = (low + high + 1) / 2
+        ) AS middle
+        WHERE low < high
+    )
+    SELECT account.name, last.balance_after_micros, last.currency
+    FROM (SELECT low FROM halving WHERE low = high) AS found
+    CROSS JOIN unnest(CAST(:accounts AS text[])) AS account (name)
+    CROSS JOIN LATERAL (
+        SELECT balance_after_micros, currency FROM ledger_entries
+        WHERE wallet_id = :wallet_id AND ledger_entries.account = account.name AND sequence <= found.low
+        ORDER BY sequence DESC LIMIT 1
+    ) AS last
+    """,
+)
+
+_SYSTEM_BALANCES_AT = text(
+    """
+    SELECT entry.currency, sum(entry.amount_micros) AS micros
+    FROM ledger_entries AS entry JOIN ledger_transfers AS transfer ON transfer.id = entry.transfer_id
+    WHERE entry.account = :account AND entry.wallet_id IS NULL AND transfer.recorded_at < :at
+    GROUP BY entry.currency ORDER BY entry.currency
+    """,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +138,15 @@ async def insert_transfer(uow: UnitOfWork, transfer: Transfer) -> bool:
     return result.rowcount == len(entries)
 
 
-async def content_of(uow: UnitOfWork, transfer_id: str) -> TransferContent | None:
+async def content_of(uow: UnitOfWork, transfer_id: str) -> BookedContent | None:
     """What the books say under this id."""
     row = (await uow.connection.execute(_CONTENT, {"id": transfer_id})).one_or_none()
-    return TransferContent(row.kind, row.reference, row.corrects, row.details, tuple(row.entries)) if row else None
+    return BookedContent(row.kind, row.reference, row.corrects, row.details, tuple(row.entries)) if row else None
+
+
+async def is_of_wallet(uow: UnitOfWork, wallet_id: str, transfer_id: str) -> bool:
+    """Whether the transfer has an entry on one of the wallet's accounts."""
+    return bool(await uow.connection.scalar(_IS_OF_WALLET, {"wallet_id": wallet_id, "id": transfer_id}))
 
 
 async def statement(uow: UnitOfWork, wallet_id: str, limit: int) -> tuple[StatementLine, ...]:
@@ -126,3 +162,16 @@ async def statement(uow: UnitOfWork, wallet_id: str, limit: int) -> tuple[Statem
         )
         for row in rows
     )
+
+
+async def balances_at(uow: UnitOfWork, wallet_id: str, at: datetime) -> dict[WalletAccount, Money]:
+    """The running balance of each of the wallet's accounts that had moved before the moment."""
+    values = {"wallet_id": wallet_id, "at": at, "accounts": list(WalletAccount)}
+    rows = await uow.connection.execute(_BALANCES_AT, values)
+    return {WalletAccount(row.name): Money(row.balance_after_micros, Currency(row.currency)) for row in rows}
+
+
+async def system_balances_at(uow: UnitOfWork, account: SystemAccount, at: datetime) -> tuple[Money, ...]:
+    """The sum of the account's entries before the moment, one per currency."""
+    rows = await uow.connection.execute(_SYSTEM_BALANCES_AT, {"account": account, "at": at})
+    return tuple(Money(int(row.micros), Currency(row.currency)) for row in rows)

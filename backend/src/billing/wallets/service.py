@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -14,23 +14,25 @@ from billing.kit.ids import Ids
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.ledger.chart_of_accounts import BREAKAGE, REVENUE, SystemAccount
-from billing.ledger.errors import TransferIdReused
 from billing.ledger.postings import Entry, Transfer, TransferKind
 from billing.ledger.repository import StatementLine
 from billing.ledger.service import LedgerService
 from billing.wallets import changes, repository
 from billing.wallets.changes import Ending, StoredHold
+from billing.wallets.crediting import credit_details, id_within, require_same_credit
 from billing.wallets.errors import OperationEnded, OperationReused
 from billing.wallets.models import HoldStatus, LotSource
 from billing.wallets.movements import Movement, WalletState, book, movement_of
 from billing.wallets.repository import LotView
 from billing.wallets.rules import (
+    NOBODY,
     HoldId,
     Lot,
     LotId,
     OperationId,
     Piece,
     Settlement,
+    Spender,
     WalletId,
     available,
     available_after,
@@ -127,22 +129,27 @@ class WalletService:
         counter_account: SystemAccount,
         origin: str,
         expires_at: datetime | None = None,
+        corrects: str | None = None,
     ) -> Credited:
         """Books credit from `counter_account` into a new lot; debt is paid from it first.
 
-        `origin` is the payment or grant that it comes from. The same transfer id again changes nothing.
+        `origin` is the payment or grant that it comes from, `corrects` the transfer that it mends. `transfer_id` is the
+        caller's name for this credit within the wallet; the same one again changes nothing.
 
         Raises:
-            TransferIdReused: the id was used for another amount, wallet, origin or source.
+            TransferIdReused: the wallet has a credit of this id with another content; says which field differs.
+            TransferUnknown: there is no transfer to correct.
         """
         assert amount.micros > 0, "credit is a positive amount"
         wallet = (await changes.lock(uow, wallet_id)).wallet
-        details = {"source": source.value, "counter_account": counter_account, "amount": str(amount)}
-        booked = await self._ledger.content_of(uow, transfer_id)
+        details = credit_details(source.value, counter_account, amount, expires_at)
+        booked_id = id_within(wallet_id, transfer_id)
+        booked = await self._ledger.content_of(uow, booked_id)
         if booked is not None:
-            if (booked.reference, booked.metadata) != (origin, {**details, "wallet_id": wallet_id}):
-                raise TransferIdReused(transfer_id, "content")
+            require_same_credit(booked, transfer_id=transfer_id, origin=origin, corrects=corrects, details=details)
             return Credited(transfer_id, amount, is_new=False)
+        if corrects is not None:
+            await self._ledger.require_transfer_of(uow, wallet_id, corrects)
         now = self._clock.now()
         paid_debt = min(wallet.debt_micros, amount.micros)
         lot = Lot(LotId(self._ids.new("lot")), source.is_granted, amount.micros - paid_debt, expires_at)
@@ -157,8 +164,9 @@ class WalletService:
             TransferKind.CREDIT,
             origin,
             entries,
-            transfer_id=transfer_id,
-            metadata={**details, "wallet_id": wallet_id},
+            transfer_id=booked_id,
+            metadata=details,
+            corrects=corrects,
         )
         return Credited(transfer_id, amount, is_new=True)
 
@@ -170,19 +178,20 @@ class WalletService:
         operation_id: OperationId,
         *,
         max_reply_cost: Money | None = None,
+        spender: Spender | None = None,
     ) -> Hold:
-        """Sets aside the most that an operation can cost; the same operation again answers its first hold.
+        """Sets aside the most that an operation can cost; the same operation again answers its hold.
 
         Raises:
             MaxReplyCostExceeded: it can cost more than the wallet's or the caller's limit for one reply.
             InsufficientFunds: the credit beyond the debt does not cover it.
-            OperationReused: the operation has a hold of another amount.
+            OperationReused: the operation was first held with another amount.
         """
         assert at_most.micros >= 0, "a hold is not negative"
         locked = await changes.lock(uow, wallet_id, operation_id)
         wallet = locked.wallet
         if locked.hold is not None:
-            if locked.hold.amount_micros != at_most.micros:
+            if locked.hold.asked_micros != at_most.micros:
                 raise OperationReused(operation_id)
             return _as_hold(locked.hold, wallet.currency)
         require_within_reply_cost(at_most, (wallet.max_reply_cost, max_reply_cost))
@@ -193,14 +202,57 @@ class WalletService:
             operation_id=operation_id,
             amount_micros=at_most.micros,
             status=HoldStatus.OPEN,
-            expires_at=now + timedelta(seconds=self._settings.hold_ttl_seconds),
+            expires_at=self._expiry_from(now),
             charged_micros=None,
             is_charged_late=False,
+            reply_limit_micros=None if max_reply_cost is None else max_reply_cost.micros,
+            spender=spender or NOBODY,
         )
         entries, after = book(wallet, -Movement.of_pieces(pieces) + Movement(held=total(pieces)), {})
         await changes.write_hold(uow, after, stored, pieces, now)
         await self._post(uow, TransferKind.HOLD, operation_id, entries)
         return _as_hold(stored, wallet.currency)
+
+    async def extend(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, to: Money) -> Hold:
+        """Lets an open hold grow to `to`, and its lease begin anew; one that has so much already keeps its amount.
+
+        Raises:
+            OperationEnded: the hold has ended, also by its expiry.
+            MaxReplyCostExceeded: beyond the wallet's limit for one reply, or the one that the client gave for this.
+            InsufficientFunds: the credit beyond the debt does not cover the growth.
+        """
+        locked = await changes.lock(uow, wallet_id, operation_id)
+        wallet, hold, now = locked.wallet, locked.hold, self._clock.now()
+        assert hold is not None, f"operation {operation_id} has a hold"
+        if hold.status is not HoldStatus.OPEN:
+            raise OperationEnded(operation_id, hold.status.value)
+        growth = Money(max(0, to.micros - hold.amount_micros), wallet.currency)
+        pieces: tuple[Piece, ...] = ()
+        if growth.micros:
+            client_limit = None if hold.reply_limit_micros is None else Money(hold.reply_limit_micros, wallet.currency)
+            require_within_reply_cost(to, (wallet.max_reply_cost, client_limit))
+            pieces = plan_hold(locked.lots, wallet.debt_micros, growth, now)
+        grown = replace(
+            hold,
+            amount_micros=hold.amount_micros + growth.micros,
+            first_amount_micros=hold.asked_micros if growth.micros else hold.first_amount_micros,
+            expires_at=max(hold.expires_at, self._expiry_from(now)),
+        )
+        entries, after = book(wallet, -Movement.of_pieces(pieces) + Movement(held=total(pieces)), {})
+        await changes.write_growth(uow, after, grown, pieces)
+        await self._post(uow, TransferKind.HOLD, operation_id, entries)
+        return _as_hold(grown, wallet.currency)
+
+    async def renew(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId) -> datetime:
+        """Lets the lease of an open hold begin anew and says when it ends; an ended hold keeps its moment."""
+        locked = await changes.lock(uow, wallet_id, operation_id)
+        hold = locked.hold
+        assert hold is not None, f"operation {operation_id} has a hold"
+        if hold.status is not HoldStatus.OPEN:
+            return hold.expires_at
+        renewed = replace(hold, expires_at=max(hold.expires_at, self._expiry_from(self._clock.now())))
+        await changes.write_growth(uow, locked.wallet, renewed, ())
+        return renewed.expires_at
 
     async def settle(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, actual: Money) -> Charge:
         """Charges what the operation really cost and gives the rest of its hold back.
@@ -298,6 +350,9 @@ class WalletService:
         """The wallet's latest movements as its owner sees them, newest first."""
         return await self._ledger.statement(uow, wallet_id, limit=limit)
 
+    def _expiry_from(self, now: datetime) -> datetime:
+        return now + timedelta(seconds=self._settings.hold_ttl_seconds)
+
     async def _give_back(
         self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, status: HoldStatus, reason: str
     ) -> None:
@@ -348,6 +403,7 @@ class WalletService:
         *,
         transfer_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
+        corrects: str | None = None,
     ) -> None:
         """Books the entries; where nothing moved there is nothing to book."""
         if not entries:
@@ -359,6 +415,7 @@ class WalletService:
             reference=reference,
             entries=entries,
             metadata=metadata or {},
+            corrects=corrects,
         )
         is_new = await self._ledger.post(uow, transfer)
         assert is_new, f"transfer {transfer.transfer_id} moves money once"
