@@ -57,6 +57,7 @@ MAY = {
 MAY_UPDATE = {
     "accounts": {"name"},
     "api_keys": {"revoked_at"},
+    "hold_allocations": {"amount_micros"},
     "inbox_messages": {"status", "reason", "attempts", "due_at", "handled_at"},
     "payments": {
         "return_to",

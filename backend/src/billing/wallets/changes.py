@@ -13,7 +13,7 @@ from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork, driver_of
 from billing.wallets.models import HoldStatus
 from billing.wallets.movements import WalletState
-from billing.wallets.rules import HoldId, Lot, LotId, OperationId, Piece, WalletId
+from billing.wallets.rules import NOBODY, HoldId, Lot, LotId, OperationId, Piece, Spender, WalletId
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,14 @@ class StoredHold:
     expires_at: datetime
     charged_micros: int | None
     is_charged_late: bool
+    first_amount_micros: int | None = None
+    reply_limit_micros: int | None = None
+    spender: Spender = NOBODY
+
+    @property
+    def asked_micros(self) -> int:
+        """What was asked when the hold was placed; it may have grown since."""
+        return self.amount_micros if self.first_amount_micros is None else self.first_amount_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,7 @@ WITH wallet AS MATERIALIZED (
 SELECT wallet.*, (SELECT xmin FROM wallets WHERE id = %(wallet_id)s) AS seen_version,
        lots.ids, lots.are_granted, lots.lefts, lots.expiries,
        hold.id, hold.amount_micros, hold.status, hold.expires_at, hold.charged_micros, hold.is_charged_late,
+       hold.first_amount_micros, hold.reply_limit_micros, hold.person_id, hold.api_key_id,
        pieces.ids, pieces.are_granted, pieces.amounts, pieces.expiries
 FROM wallet
 LEFT JOIN LATERAL (
@@ -107,8 +116,11 @@ async def lock(uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId |
             expires_at=row[16],
             charged_micros=row[17],
             is_charged_late=row[18],
+            first_amount_micros=row[19],
+            reply_limit_micros=row[20],
+            spender=Spender(row[21], row[22]),
         )
-    pieces = [Piece(*piece) for piece in zip(*row[19:23], strict=True)] if row[19] else []
+    pieces = [Piece(*piece) for piece in zip(*row[23:27], strict=True)] if row[23] else []
     return Locked(wallet, lots, hold, pieces)
 
 
@@ -130,13 +142,29 @@ _MOVE_ONLY = f"WITH {_MOVE}"
 
 _PLACE = f"""
 WITH hold AS (
-        INSERT INTO holds (id, wallet_id, operation_id, amount_micros, status, placed_at, expires_at)
-        VALUES (%(hold_id)s, %(wallet_id)s, %(operation_id)s, %(amount)s, 'open', %(at)s, %(expires_at)s)
+        INSERT INTO holds (id, wallet_id, operation_id, amount_micros, status, placed_at, expires_at,
+                           reply_limit_micros, person_id, api_key_id)
+        VALUES (%(hold_id)s, %(wallet_id)s, %(operation_id)s, %(amount)s, 'open', %(at)s, %(expires_at)s,
+                %(reply_limit)s, %(person_id)s, %(api_key_id)s)
     ),
     allocation AS (
         INSERT INTO hold_allocations (hold_id, lot_id, amount_micros)
         SELECT %(hold_id)s, piece.lot_id, piece.amount_micros
         FROM unnest(%(lots)s::text[], %(helds)s::bigint[]) AS piece (lot_id, amount_micros)
+    ),
+    {_MOVE}
+"""  # noqa: S608 - put together from constants of this file
+
+_GROW = f"""
+WITH hold AS (
+        UPDATE holds SET amount_micros = %(amount)s, first_amount_micros = %(first_amount)s, expires_at = %(expires_at)s
+        WHERE id = %(hold_id)s
+    ),
+    allocation AS (
+        INSERT INTO hold_allocations AS kept (hold_id, lot_id, amount_micros)
+        SELECT %(hold_id)s, piece.lot_id, piece.amount_micros
+        FROM unnest(%(lots)s::text[], %(helds)s::bigint[]) AS piece (lot_id, amount_micros)
+        ON CONFLICT (hold_id, lot_id) DO UPDATE SET amount_micros = kept.amount_micros + excluded.amount_micros
     ),
     {_MOVE}
 """  # noqa: S608 - put together from constants of this file
@@ -170,8 +198,24 @@ async def write_hold(
         "amount": hold.amount_micros,
         "at": at,
         "expires_at": hold.expires_at,
+        "reply_limit": hold.reply_limit_micros,
+        "person_id": hold.spender.person_id,
+        "api_key_id": hold.spender.api_key_id,
     }
     await (await driver_of(uow)).execute(_PLACE, values, prepare=True)
+
+
+async def write_growth(uow: UnitOfWork, after: WalletState, hold: StoredHold, pieces: Sequence[Piece]) -> None:
+    """Writes the hold as it is after it grew by these pieces, and the wallet as it is then."""
+    changes = {piece.lot_id: (-piece.micros, piece.micros) for piece in pieces}
+    values = {
+        **_movement(after, changes),
+        "hold_id": hold.hold_id,
+        "amount": hold.amount_micros,
+        "first_amount": hold.first_amount_micros,
+        "expires_at": hold.expires_at,
+    }
+    await (await driver_of(uow)).execute(_GROW, values, prepare=True)
 
 
 @dataclass(frozen=True, slots=True)

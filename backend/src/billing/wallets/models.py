@@ -97,6 +97,7 @@ class HoldRow(Table):
     __table_args__ = (
         UniqueConstraint("wallet_id", "operation_id", name="uq_holds_wallet_id_operation_id"),
         CheckConstraint("amount_micros >= 0", name="amount"),
+        CheckConstraint("first_amount_micros >= 0 AND first_amount_micros < amount_micros", name="has_grown"),
         CheckConstraint("status IN ('open', 'settled', 'released', 'expired')", name="status"),
         CheckConstraint("(status = 'open') = (ended_at IS NULL)", name="ends_once"),
         CheckConstraint(
@@ -119,6 +120,12 @@ class HoldRow(Table):
     end_reason: Mapped[str | None] = mapped_column(Text)
     charged_micros: Mapped[int | None] = mapped_column(BigInteger)
     is_charged_late: Mapped[bool] = mapped_column(server_default=text("false"))
+    # What was asked at first, where the hold has grown since; and the client's own limit for this reply.
+    first_amount_micros: Mapped[int | None] = mapped_column(BigInteger)
+    reply_limit_micros: Mapped[int | None] = mapped_column(BigInteger)
+    # Of our own rows, without foreign keys: a hold outlives nobody, and two more checks on every call would.
+    person_id: Mapped[str | None] = mapped_column(Text)
+    api_key_id: Mapped[str | None] = mapped_column(Text)
 
 
 class HoldAllocationRow(Table):

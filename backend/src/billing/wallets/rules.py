@@ -19,6 +19,21 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Spender:
+    """Who causes a hold, as our own rows know them, and the time zone in which the account's days and months are.
+
+    Member and key have caps of their own; a hold without them is bound by the caps of its wallet alone.
+    """
+
+    person_id: str | None = None
+    api_key_id: str | None = None
+    time_zone: str = "UTC"
+
+
+NOBODY = Spender()
+
+
+@dataclass(frozen=True, slots=True)
 class Lot:
     """Credit that came in one piece: what is left of it to spend, and what open holds keep of it."""
 

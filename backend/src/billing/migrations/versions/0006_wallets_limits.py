@@ -20,5 +20,25 @@ def downgrade() -> None:
         op.execute(statement)
 
 
-_UPGRADE: tuple[str, ...] = ()
-_DOWNGRADE: tuple[str, ...] = ()
+_UPGRADE: tuple[str, ...] = (
+    """
+    ALTER TABLE holds
+        ADD COLUMN first_amount_micros bigint,
+        ADD COLUMN reply_limit_micros bigint,
+        ADD COLUMN person_id text,
+        ADD COLUMN api_key_id text,
+        ADD CONSTRAINT ck_holds_has_grown CHECK (first_amount_micros >= 0 AND first_amount_micros < amount_micros)
+    """,
+    "GRANT UPDATE (amount_micros) ON hold_allocations TO billing_app",
+)
+_DOWNGRADE: tuple[str, ...] = (
+    "REVOKE UPDATE (amount_micros) ON hold_allocations FROM billing_app",
+    """
+    ALTER TABLE holds
+        DROP CONSTRAINT ck_holds_has_grown,
+        DROP COLUMN api_key_id,
+        DROP COLUMN person_id,
+        DROP COLUMN reply_limit_micros,
+        DROP COLUMN first_amount_micros
+    """,
+)
