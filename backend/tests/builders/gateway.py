@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,11 +18,13 @@ from backend.tests.builders.customers import Customer, Town
 from backend.tests.builders.wallets import RUB, Wallets, rub
 from billing.customers.rules import Principal, Role, Scope
 from billing.gateway.adapters.http_upstream import HttpUpstream
+from billing.gateway.calls import Answer
 from billing.gateway.catalog import ModelCatalog
-from billing.gateway.ports import ChatUpstream
-from billing.gateway.rules.replies import UpstreamReply
+from billing.gateway.ports import ModelUpstream, UpstreamExchange
+from billing.gateway.rules.doors import Door
+from billing.gateway.rules.paid_request import Incoming, Outgoing
 from billing.gateway.rules.routes import ModelRoute, RouteTable, UpstreamTarget
-from billing.gateway.service import ChatAnswer, GatewayService
+from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.kit.money import Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
@@ -48,6 +51,11 @@ NOT_FREE = FreeTerms(is_enabled=False, cycle_days=30, limits=NOTHING, eligible_m
 def chat(question: str = "What is double entry?", *, model: str = DEMO_SMALL, **more: Any) -> dict[str, Any]:
     """A chat request as clients send it, with a limit so that its quote is a small number."""
     return {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 100, **more}
+
+
+def incoming(body: Mapping[str, Any]) -> Incoming:
+    """The request as it comes in."""
+    return Incoming(json.dumps(body).encode())
 
 
 def free_terms(*, input_tokens: int = 10_000, output_tokens: int = 10_000, model: str = DEMO_FREE) -> FreeTerms:
@@ -141,12 +149,14 @@ class Accounts:
 class _Meanwhile:
     """Lets something happen before it forwards."""
 
-    inner: ChatUpstream
+    inner: ModelUpstream
     happens: Callable[[], Awaitable[None]]
 
-    async def complete_chat(self, route: ModelRoute, request: bytes) -> UpstreamReply:
+    @asynccontextmanager
+    async def open(self, target: UpstreamTarget, door: Door, outgoing: Outgoing) -> AsyncIterator[UpstreamExchange]:
         await self.happens()
-        return await self.inner.complete_chat(route, request)
+        async with self.inner.open(target, door, outgoing) as exchange:
+            yield exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +172,7 @@ class Gate:
     catalog: ModelCatalog
     service: GatewayService
     routes: RouteTable
-    upstream: ChatUpstream
+    upstream: ModelUpstream
 
     def while_waiting(self, happens: Callable[[], Awaitable[None]]) -> Gate:
         """The same gateway, in whose calls something happens after they are paid for and before they are forwarded."""
@@ -195,10 +205,10 @@ class Gate:
         async with self.begin() as uow:
             await self.quotas.set_terms(uow, terms)
 
-    async def ask(self, payer: Payer, body: Mapping[str, Any], *, max_reply_cost: str | None = None) -> ChatAnswer:
+    async def ask(self, payer: Payer, body: Mapping[str, Any], *, max_reply_cost: str | None = None) -> Answer:
         """One call of the payer's key."""
         limit = None if max_reply_cost is None else rub(max_reply_cost)
-        return await self.service.complete_chat(payer.principal, body, max_reply_cost=limit)
+        return await self.service.serve(payer.principal, Door.CHAT, incoming(body), max_reply_cost=limit)
 
     async def accounts(self, payer: Payer) -> Accounts:
         """What is booked and recorded for the payer now, with what the checkers find wrong in it."""
@@ -238,7 +248,7 @@ def build_gate(
     wallets: Wallets,
     town: Town,
     routes: RouteTable,
-    upstream: ChatUpstream,
+    upstream: ModelUpstream,
 ) -> Gate:
     """The real services over the real database."""
     clock, ids = wallets.clock, wallets.ids

@@ -9,24 +9,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.tests.builders.gateway import route
-from billing.gateway.errors import StreamUnsupported, UpstreamBroken
-from billing.gateway.rules.chat_request import ChatRequest, QuoteBounds, read_chat_request
-from billing.gateway.rules.metering import TOKENS_MAX, measure, typical_tokens
-from billing.gateway.rules.replies import Completion, ProviderRefusal, UpstreamReply, read_reply, scrubbed
+from backend.tests.builders.pricing import snapshot
+from billing.gateway.errors import UpstreamBroken
+from billing.gateway.rules.chat_request import ChatRequest, read_chat_request
+from billing.gateway.rules.metering import TOKENS_MAX, Measured, typical_tokens
+from billing.gateway.rules.paid_request import Delivery, Incoming, QuoteBounds
+from billing.gateway.rules.replies import UpstreamReply, read_refusal, scrubbed
 from billing.kit.errors import InvalidInput
 from billing.pricing.rules import Unit
 from billing.usage.rules import EstimateReason
 from testkit.simulators.model.completion import prompt_tokens_of
 
 BOUNDS = QuoteBounds(output_tokens_default=1000, image_tokens_max=5000, choices_max=4)
-ROUTE = route("public", "https://upstream.example/v1", "secret-model-7b", key="sk-upstream-secret")
+SECRETS = ("sk-upstream-secret", "https://upstream.example/v1", "secret-model-7b")
+RATES = snapshot({Unit.INPUT: 60, Unit.OUTPUT: 240})
+POOLS = (Unit.INPUT, Unit.CACHED_INPUT, Unit.OUTPUT, Unit.REASONING)
 TEXTS = st.text(max_size=200)
 
 
 def read(**fields: Any) -> ChatRequest:
     """A request with one short message, unless told otherwise."""
-    return read_chat_request({"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}, BOUNDS)
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
+    return read_chat_request(Incoming(json.dumps(body).encode()), BOUNDS)
 
 
 def reply(body: object, status: int = 200) -> UpstreamReply:
@@ -37,6 +41,16 @@ def reply(body: object, status: int = 200) -> UpstreamReply:
 def completion(text: str = "fine", **more: Any) -> dict[str, Any]:
     """A provider's completion."""
     return {"model": "m-1", "choices": [{"message": {"role": "assistant", "content": text}}], **more}
+
+
+def delivered(got: UpstreamReply) -> Delivery:
+    """The answer as the client would get it."""
+    return read().read(got, public_model="public", upstream_model="secret-model-7b")
+
+
+def measure(request: ChatRequest, body: dict[str, Any]) -> Measured:
+    """What a call with this completion used."""
+    return request.measure(request.read(reply(body), public_model="public", upstream_model="m-1"), RATES)
 
 
 class TestTheBoundOfTheInput:
@@ -138,13 +152,9 @@ class TestAMalformedRequest:
     )
     def test_that_is_not_a_json_object_is_refused(self, body: bytes) -> None:
         with pytest.raises(InvalidInput) as refusal:
-            read_chat_request(body, BOUNDS)
+            read_chat_request(Incoming(body), BOUNDS)
 
         assert refusal.value.field in {"body", "model"}
-
-    def test_for_a_stream_is_refused_by_name(self) -> None:
-        with pytest.raises(StreamUnsupported):
-            read(stream=True)
 
     def test_without_a_stream_may_say_so(self) -> None:
         assert read(stream=False).model == read(stream=None).model == "m"
@@ -152,7 +162,7 @@ class TestAMalformedRequest:
 
 class TestWhatTheUpstreamGets:
     def test_is_what_the_client_sent_under_the_upstreams_name(self) -> None:
-        sent = json.loads(read(temperature=0.5, tools=[]).for_upstream("theirs"))
+        sent = json.loads(read(temperature=0.5, tools=[]).for_upstream("theirs").content)
 
         assert sent == {
             "model": "theirs",
@@ -164,10 +174,10 @@ class TestWhatTheUpstreamGets:
     def test_says_each_thing_once_whatever_the_client_repeated(self) -> None:
         body = b'{"model":"m","messages":[{"role":"user"}],"max_tokens":1,"max_tokens":900}'
 
-        request = read_chat_request(body, BOUNDS)
+        request = read_chat_request(Incoming(body), BOUNDS)
 
         assert request.output_tokens_bound == 900
-        assert request.for_upstream("m").count(b"max_tokens") == 1
+        assert request.for_upstream("m").content.count(b"max_tokens") == 1
 
 
 class TestTheProvidersCount:
@@ -213,16 +223,16 @@ class TestTheProvidersCount:
         measured = measure(read(), completion(usage=usage))
 
         assert measured.estimate_reason is None
-        assert tuple(measured.quantities[unit] for unit in Unit) == counted
-        assert measured.input_tokens == counted[0] + counted[1]
-        assert measured.output_tokens == counted[2] + counted[3]
+        assert tuple(measured.quantities[unit] for unit in POOLS) == counted
+        assert measured.free.input_tokens == counted[0] + counted[1]
+        assert measured.free.output_tokens == counted[2] + counted[3]
 
     @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 5}, {"total_tokens": 7}, {"completion_tokens": 5}])
     def test_that_is_not_there_is_missing_and_not_zero(self, usage: object) -> None:
         measured = measure(read(), completion("four words of text", usage=usage))
 
         assert measured.estimate_reason is EstimateReason.USAGE_MISSING
-        assert measured.output_tokens > 0
+        assert measured.free.output_tokens > 0
 
     @pytest.mark.parametrize(
         "usage",
@@ -241,7 +251,7 @@ class TestTheProvidersCount:
         measured = measure(read(), completion("four words of text", usage=usage))
 
         assert measured.estimate_reason is EstimateReason.USAGE_INVALID
-        assert measured.output_tokens > 0
+        assert measured.free.output_tokens > 0
 
 
 class TestOurOwnCount:
@@ -253,7 +263,7 @@ class TestOurOwnCount:
         call = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": "x" * 40}}
         message = {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "y" * 40}
 
-        measured = measure(read(), {"choices": [{"message": message}, {"message": {"content": "z" * 40}}]})
+        measured = measure(read(n=2), {"choices": [{"message": message}, {"message": {"content": "z" * 40}}]})
 
         assert measured.quantities[Unit.OUTPUT] == 31
 
@@ -262,15 +272,15 @@ class TestOurOwnCount:
 
         measured = measure(request, completion("x" * 4000))
 
-        assert measured.output_tokens == 3
-        assert measured.input_tokens <= request.input_tokens_bound
+        assert measured.free.output_tokens == 3
+        assert measured.free.input_tokens <= request.input_tokens_bound
 
 
 class TestAReply:
     def test_that_is_a_completion_carries_the_public_name(self) -> None:
-        got = read_reply(reply(completion()), ROUTE)
+        got = delivered(reply(completion()))
 
-        assert isinstance(got, Completion)
+        assert got.body is not None
         assert (got.body["model"], got.model_used) == ("public", "m-1")
         assert json.loads(got.content) == got.body
 
@@ -280,22 +290,21 @@ class TestAReply:
     )
     def test_that_claims_success_without_a_completion_is_broken(self, body: bytes) -> None:
         with pytest.raises(UpstreamBroken):
-            read_reply(UpstreamReply(200, body), ROUTE)
+            delivered(UpstreamReply(200, body))
 
     def test_that_cannot_be_written_again_is_broken_before_anything_is_charged(self) -> None:
         with pytest.raises(UpstreamBroken):
-            read_reply(UpstreamReply(200, b'{"choices": [{"logprobs": NaN}]}'), ROUTE)
+            delivered(UpstreamReply(200, b'{"choices": [{"logprobs": NaN}]}'))
 
     def test_with_half_a_character_can_still_be_delivered(self) -> None:
-        got = read_reply(UpstreamReply(200, rb'{"choices": [{"message": {"content": "\ud83e"}}]}'), ROUTE)
+        got = delivered(UpstreamReply(200, rb'{"choices": [{"message": {"content": "\ud83e"}}]}'))
 
-        assert isinstance(got, Completion)
         assert rb"\ud83e" in got.content
 
     @pytest.mark.parametrize("status", [201, 204, 301, 302, 304])
     def test_with_a_status_that_means_neither_yes_nor_no_is_broken(self, status: int) -> None:
         with pytest.raises(UpstreamBroken):
-            read_reply(reply(completion(), status), ROUTE)
+            delivered(reply(completion(), status))
 
     def test_that_refuses_keeps_status_and_words(self) -> None:
         error = {
@@ -304,17 +313,15 @@ class TestAReply:
             "code": "context_length_exceeded",
         }
 
-        got = read_reply(reply({"error": {**error, "param": "messages"}}, 400), ROUTE)
+        got = read_refusal(reply({"error": {**error, "param": "messages"}}, 400), SECRETS)
 
-        assert isinstance(got, ProviderRefusal)
         assert (got.status, got.body) == (400, {"error": {**error, "param": "messages"}})
 
     def test_that_refuses_our_key_is_our_fault_and_not_the_clients(self) -> None:
         error = {"message": "Incorrect API key provided: sk-upstr****cret.", "code": "invalid_api_key"}
 
-        got = read_reply(reply({"error": error}, 401), ROUTE)
+        got = read_refusal(reply({"error": error}, 401), SECRETS)
 
-        assert isinstance(got, ProviderRefusal)
         assert got.status == 502
         assert "sk-" not in json.dumps(got.body)
         assert got.body["error"]["code"] == "provider_error"
@@ -323,9 +330,8 @@ class TestAReply:
         "body", [b"<html>nginx at 10.0.0.7</html>", b"", b'{"error": "text"}', b'{"error": {"message": 7}}']
     )
     def test_that_refuses_in_no_known_shape_is_told_in_our_words(self, body: bytes) -> None:
-        got = read_reply(UpstreamReply(503, body), ROUTE)
+        got = read_refusal(UpstreamReply(503, body), SECRETS)
 
-        assert isinstance(got, ProviderRefusal)
         assert got.body["error"] == {
             "message": "The model provider answered 503.",
             "type": "provider_error",
@@ -352,9 +358,8 @@ class TestScrubbing:
     def test_hides_what_is_nobodys_business(self, secret: str) -> None:
         error = {"message": f"Failed for {secret} today.", "type": secret, "code": secret, "param": secret}
 
-        got = read_reply(reply({"error": error}, 400), ROUTE)
+        got = read_refusal(reply({"error": error}, 400), SECRETS)
 
-        assert isinstance(got, ProviderRefusal)
         assert secret not in json.dumps(got.body)
         assert got.body["error"]["message"] == "Failed for [hidden] today."
 

@@ -12,12 +12,23 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
-from backend.tests.builders.gateway import SETTINGS, Gate, Provider, build_gate, chat, free_terms, open_gate, routes_to
+from backend.tests.builders.gateway import (
+    SETTINGS,
+    Gate,
+    Provider,
+    build_gate,
+    chat,
+    free_terms,
+    incoming,
+    open_gate,
+    routes_to,
+)
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
 from billing.gateway.errors import BillingUnavailable, UpstreamTimeout, UpstreamUnreachable
+from billing.gateway.rules.doors import Door
 from billing.kit.database import application_engine
 from billing.kit.unit_of_work import Begin, UnitOfWork, units_of_work
 from billing.pricing.rules import NewRate, Unit
@@ -310,7 +321,7 @@ class TestWhoMayCall:
     async def test_a_signed_in_person_may_like_a_key(self, gate: Gate) -> None:
         payer = await gate.payer("100")
 
-        answer = await gate.service.complete_chat(payer.customer.principal, chat())
+        answer = await gate.service.serve(payer.customer.principal, Door.CHAT, incoming(chat()))
 
         (event,) = (await gate.accounts(payer)).events
         assert (answer.status, event.api_key_id) == (200, None)

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from backend.tests.builders.gateway import ALIAS, GIFT, NOT_FREE, UNPRICED, Gate, Provider, chat, free_terms
+from backend.tests.builders.gateway import ALIAS, GIFT, NOT_FREE, UNPRICED, Gate, Provider, chat, free_terms, incoming
 from backend.tests.builders.pricing import new_rate
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from billing.gateway.errors import ModelNotFound, UpstreamBroken
+from billing.gateway.rules.doors import Door
 from billing.kit.errors import BillingError
 from billing.pricing.errors import PriceUnknown
 from billing.pricing.rules import Unit
@@ -174,7 +175,10 @@ class TestPayAsYouGo:
         payer = await gate.payer("100")
         body = chat(request_id="mine", metadata={"request_id": "mine", "operation_id": "mine"})
 
-        answers = [await gate.service.complete_chat(payer.principal, body, correlation_id="mine") for _ in range(3)]
+        answers = [
+            await gate.service.serve(payer.principal, Door.CHAT, incoming(body), correlation_id="mine")
+            for _ in range(3)
+        ]
 
         after = await gate.accounts(payer)
         assert len({answer.operation_id for answer in answers}) == 3

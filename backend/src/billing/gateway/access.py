@@ -12,7 +12,8 @@ from billing.customers.errors import NotSignedIn
 from billing.customers.rules import Principal
 from billing.customers.service import CustomersService
 from billing.gateway.errors import RequestTooLarge
-from billing.gateway.service import GatewayService, failing_closed
+from billing.gateway.fail_closed import failing_closed
+from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.kit.errors import InvalidInput
 from billing.kit.http import service_of

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from billing.customers.access import client_address
 from billing.gateway.access import CORRELATION_HEADER, Body, Gateway, KeyCaller, MaxReplyCost
 from billing.gateway.errors import ModelNotFound
+from billing.gateway.rules.doors import Door
+from billing.gateway.rules.paid_request import Incoming
+from billing.gateway.rules.readers import READERS
 from billing.gateway.schemas import ModelList, ModelView, PublicPricingView, billing_headers, openai_error
 from billing.kit.errors import BillingError
 
@@ -30,20 +34,33 @@ def refusal(error: BillingError, *, status: int, headers: Mapping[str, str]) -> 
     return JSONResponse(openai_error(error, status), status_code=status, headers={**headers, **_DO_NOT_REPEAT})
 
 
-@router.post("/v1/chat/completions")
-@router.post("/openai/chat/completions")
-async def complete_chat(
-    request: Request, caller: KeyCaller, max_reply_cost: MaxReplyCost, body: Body, gateway: Gateway
-) -> Response:
-    """Answers a chat request in one piece, and says in its headers what that cost."""
-    answer = await gateway.complete_chat(
-        caller,
-        body,
-        correlation_id=request.headers.get(CORRELATION_HEADER),
-        max_reply_cost=max_reply_cost,
-    )
-    headers = billing_headers(answer)
-    return Response(answer.content, status_code=answer.status, media_type="application/json", headers=headers)
+def _serve_through(door: Door) -> None:
+    """Opens this door under both prefixes; every door has the same life of a call behind it (G12)."""
+
+    async def answer(
+        request: Request, caller: KeyCaller, max_reply_cost: MaxReplyCost, body: Body, gateway: Gateway
+    ) -> Response:
+        served = await gateway.serve(
+            caller,
+            door,
+            Incoming(body, request.headers.get("Content-Type", "")),
+            correlation_id=request.headers.get(CORRELATION_HEADER),
+            max_reply_cost=max_reply_cost,
+            client_network=client_address(request),
+        )
+        return Response(
+            served.content,
+            status_code=served.status,
+            media_type=served.content_type,
+            headers=billing_headers(served),
+        )
+
+    for prefix in _PREFIXES:
+        router.add_api_route(f"{prefix}{door}", answer, methods=["POST"], name=f"{prefix}{door}")
+
+
+for _door in READERS:
+    _serve_through(_door)
 
 
 @router.get("/v1/models")

@@ -6,7 +6,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from billing.gateway.service import ChatAnswer, PublicPricing
+from billing.gateway.calls import Answer
+from billing.gateway.rules import error_shape
+from billing.gateway.service import PublicPricing
 from billing.kit.errors import BillingError
 from billing.pricing.rules import RateSnapshot, Unit
 from billing.pricing.schemas import ModelPriceView
@@ -22,22 +24,12 @@ _SERVER_ERRORS_FROM = 500
 
 
 def openai_error(error: BillingError, status: int) -> dict[str, Any]:
-    """A refusal of ours in OpenAI's shape: our code and our facts inside."""
+    """A refusal of ours in OpenAI's shape, with OpenAI's own word for its status."""
     fallback = "server_error" if status >= _SERVER_ERRORS_FROM else "invalid_request_error"
-    facts = dict(error.facts)
-    param = facts.pop("param", facts.pop("field", None))
-    return {
-        "error": {
-            **facts,
-            "message": error.sentence,
-            "type": _ERROR_TYPES.get(status, fallback),
-            "param": param,
-            "code": error.code,
-        },
-    }
+    return error_shape.openai_error(error, _ERROR_TYPES.get(status, fallback))
 
 
-def billing_headers(answer: ChatAnswer) -> dict[str, str]:
+def billing_headers(answer: Answer) -> dict[str, str]:
     """What the call was and what it cost, beside its answer: exact decimals, and their currency."""
     headers = {
         "X-Billing-Operation": answer.operation_id,

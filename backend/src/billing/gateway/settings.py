@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from billing.gateway.rules.chat_request import QuoteBounds
+from billing.gateway.rules.paid_request import QuoteBounds
 from billing.gateway.rules.routes import RouteTable
 from billing.kit.errors import SettingsError
 from billing.kit.settings import SettingsGroup

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from billing.customers.rules import Principal
-from billing.gateway.service import ChatAnswer, GatewayService
+from billing.gateway.calls import Answer
+from billing.gateway.rules.doors import Door
+from billing.gateway.rules.paid_request import Incoming
+from billing.gateway.service import GatewayService
 from billing.kit.errors import BillingError
 from billing.kit.public_address import app_path_or
 from billing.pages.errors import PromptMissing, PromptTooLong, ProviderRefusedCall
@@ -52,13 +56,13 @@ class PlaygroundService:
             return Outcome(OutcomeView(error_code=refusal.code), refusal)
         return Outcome(OutcomeView(answer=_answer_view(answer, model)), None)
 
-    async def _complete(self, principal: Principal, model: str, prompt: str) -> ChatAnswer:
+    async def _complete(self, principal: Principal, model: str, prompt: str) -> Answer:
         if not prompt.strip():
             raise PromptMissing
         if len(prompt) > PROMPT_LENGTH_MAX:
             raise PromptTooLong(PROMPT_LENGTH_MAX)
         request = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-        answer = await self._gateway.complete_chat(principal, request)
+        answer = await self._gateway.serve(principal, Door.CHAT, Incoming(json.dumps(request).encode()))
         if answer.status >= _REFUSALS_FROM:
             raise ProviderRefusedCall(answer.operation_id)
         return answer
@@ -76,9 +80,9 @@ def _blocked(refusal: InsufficientFunds, model: str, prompt: str) -> BlockedView
     return BlockedView(refusal.required, missing, f"/billing/balance?{query}")
 
 
-def _answer_view(answer: ChatAnswer, model: str) -> AnswerView:
+def _answer_view(answer: Answer, model: str) -> AnswerView:
     return AnswerView(
-        text=_text_of(answer.body),
+        text=_text_of(answer.body or {}),
         model=model,
         charged=answer.charged,
         available=answer.balance,

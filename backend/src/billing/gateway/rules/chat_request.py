@@ -5,92 +5,159 @@ Source of the request's members: OpenAI's API reference, "Create chat completion
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing.gateway.errors import StreamUnsupported
+from billing.gateway.errors import UpstreamBroken
+from billing.gateway.rules.chat_stream import ChatStreamMeter
+from billing.gateway.rules.doors import Door
+from billing.gateway.rules.json_fields import (
+    byte_count,
+    flag_of,
+    name_of,
+    object_of,
+    positive_of,
+    rendered_reply,
+    rendered_request,
+    reply_object,
+    request_object,
+)
+from billing.gateway.rules.metering import Measured, text_measured, text_quantities, texts, token_usage, typical_tokens
+from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
+from billing.gateway.rules.replies import UpstreamReply
 from billing.kit.errors import InvalidInput
+from billing.pricing.rules import Quantities, RateSnapshot
+from billing.quotas.rules import Amounts
+from billing.usage.rules import EstimateReason
 
+_OK = 200
 # Roles, separators and the start of the reply are tokens too, though no text of the request stands for them.
 _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_REQUEST = 8
+_TYPICAL_TOKENS_PER_MESSAGE = 4
 _IMAGE_PARTS = ("image_url", "input_image")  # compared, not hashed: a stranger's type may be a list
+_FILE_PARTS = ("file", "input_file")
 _LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
-_NAME_LENGTH_MAX = 200
-
-
-@dataclass(frozen=True, slots=True)
-class QuoteBounds:
-    """What the installation assumes and allows where the request leaves things open."""
-
-    output_tokens_default: int
-    image_tokens_max: int
-    choices_max: int
+_PROMPT_MEMBERS = ("messages", "tools", "functions", "response_format")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A request that makes sense, with the most that it can use; `fields` is what the client sent."""
+    """A chat request with the most that it can use; `fields` is what the client sent.
+
+    `output_tokens_asked` is the limit that the client itself has set, for all its choices together, if it set one.
+    """
 
     model: str
     fields: Mapping[str, Any]
     input_tokens_bound: int
     output_tokens_bound: int
+    output_tokens_asked: int | None
+    choices: int
+    is_stream: bool
+    shows_usage: bool
+    door: Door = Door.CHAT
 
-    def for_upstream(self, upstream_model: str) -> bytes:
-        """The request as the provider gets it: our reading of it, so that both sides read the same."""
-        return json.dumps({**self.fields, "model": upstream_model}).encode()
+    def bounds(self, rates: RateSnapshot) -> Quantities:
+        """Text costs by the token, whatever the rates."""
+        del rates
+        return text_quantities(self.input_tokens_bound, self.output_tokens_bound)
+
+    @property
+    def free_bounds(self) -> Amounts:
+        """The most that it can use, as free quotas count it."""
+        return Amounts(self.input_tokens_bound, self.output_tokens_bound)
+
+    def for_upstream(self, upstream_model: str) -> Outgoing:
+        """The request under the provider's model name; a stream is always asked for its usage."""
+        changed: dict[str, Any] = {**self.fields, "model": upstream_model}
+        if self.is_stream:
+            changed["stream_options"] = {**object_of(self.fields, "stream_options"), "include_usage": True}
+        return Outgoing(rendered_request(changed))
+
+    def read(self, reply: UpstreamReply, *, public_model: str, upstream_model: str) -> Delivery:
+        """The completion under the model's public name.
+
+        Raises:
+            UpstreamBroken: it claims success without a completion, or is no answer of an API at all.
+        """
+        completion = reply_object(reply.body)
+        choices = completion.get("choices") if completion else None
+        if reply.status != _OK or completion is None or not (isinstance(choices, list) and choices):
+            raise UpstreamBroken
+        if not all(isinstance(choice, dict) for choice in choices):
+            raise UpstreamBroken
+        told = completion.get("model")
+        body = {**completion, "model": public_model}
+        model_used = told if isinstance(told, str) else upstream_model
+        return Delivery(rendered_reply(body), "application/json", body, model_used)
+
+    def measure(self, delivery: Delivery, rates: RateSnapshot) -> Measured:
+        """The provider's count, or our own of what is delivered."""
+        del rates
+        assert delivery.body is not None, "a completion is an object"
+        counted = token_usage(delivery.body.get("usage"))
+        if not isinstance(counted, EstimateReason):
+            return text_measured(counted, None)
+        messages = [choice.get("message") for choice in delivery.body["choices"]]
+        output_tokens = sum(typical_tokens(text) for text in texts(messages))
+        return text_measured(self.own_count(output_tokens), counted)
+
+    def stream_meter(self, rates: RateSnapshot, *, public_model: str, upstream_model: str) -> ChatStreamMeter:
+        """What reads and counts the streamed answer."""
+        del rates
+        return ChatStreamMeter(
+            own_count=self.own_count,
+            choices=self.choices,
+            shows_usage=self.shows_usage,
+            public_model=public_model,
+            upstream_model=upstream_model,
+        )
+
+    def own_count(self, output_tokens: int) -> Quantities:
+        """What it used, where nobody else has counted: never beyond the bound of what was sent, nor beyond the limit
+        that the client set; a limit that we assumed binds no provider, so it does not bind the count.
+        """
+        prompt = [self.fields.get(member) for member in _PROMPT_MEMBERS]
+        input_tokens = _TYPICAL_TOKENS_PER_MESSAGE * len(self.fields["messages"])
+        input_tokens += sum(typical_tokens(text) for text in texts(prompt))
+        asked = self.output_tokens_asked
+        return text_quantities(
+            min(input_tokens, self.input_tokens_bound), output_tokens if asked is None else min(output_tokens, asked)
+        )
 
 
-def read_chat_request(body: bytes | Mapping[str, Any], bounds: QuoteBounds) -> ChatRequest:
+def read_chat_request(incoming: Incoming, bounds: QuoteBounds) -> ChatRequest:
     """The request with its bounds.
 
     Raises:
         InvalidInput: not a JSON object, or a member that counts for the price is malformed; `field` names it.
-        StreamUnsupported: it asks for a stream.
     """
-    fields = _json_object(body) if isinstance(body, bytes) else dict(body)
-    stream = fields.get("stream")
-    if stream is not None and not isinstance(stream, bool):
-        raise InvalidInput("stream", "`stream` is true or false.")
-    if stream:
-        raise StreamUnsupported
-    model = fields.get("model")
-    if not (isinstance(model, str) and 1 <= len(model) <= _NAME_LENGTH_MAX):
-        raise InvalidInput("model", "`model` is the name of a model.")
+    fields = request_object(incoming.content)
+    is_stream = flag_of(fields, "stream")
+    stream_options = object_of(fields, "stream_options")
+    model = name_of(fields)
     messages = fields.get("messages")
     if not (isinstance(messages, list) and messages and all(map(_is_message, messages))):
         raise InvalidInput("messages", "`messages` is a list of at least one message with a role.")
+    choices = positive_of(fields, "n") or 1
+    if choices > bounds.choices_max:
+        raise InvalidInput("n", f"`n` is at most {bounds.choices_max}.")
+    limits = [limit for limit in (positive_of(fields, name) for name in _LIMIT_FIELDS) if limit is not None]
+    # Providers differ in which of the two names they obey, so the larger one counts.
+    asked = max(limits, default=None)
+    default = bounds.output_tokens_default
     return ChatRequest(
         model=model,
         fields=fields,
         input_tokens_bound=_input_tokens_bound(fields, messages, bounds),
-        output_tokens_bound=_output_tokens_bound(fields, bounds),
+        output_tokens_bound=choices * (default if asked is None else min(asked, default)),
+        output_tokens_asked=None if asked is None else choices * asked,
+        choices=choices,
+        is_stream=is_stream,
+        shows_usage=flag_of(stream_options, "include_usage"),
     )
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        fields = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise InvalidInput("body", "The body is not a JSON object.")
-    return fields
-
-
-def _json_text(fields: Mapping[str, Any]) -> str:
-    try:
-        return json.dumps(fields, ensure_ascii=False)
-    except RecursionError as error:
-        raise InvalidInput("body", "The body is nested too deeply.") from error
-
-
-def _refuse_constant(name: str) -> None:
-    message = f"{name} is not JSON"
-    raise ValueError(message)
 
 
 def _is_message(message: object) -> bool:
@@ -101,43 +168,25 @@ def _input_tokens_bound(fields: Mapping[str, Any], messages: list[dict[str, Any]
     """A token is at least one byte of UTF-8, so the whole request's bytes bound its tokens, whatever members it has.
 
     Pictures are the exception: their bytes say little about their tokens, so each counts as the most that one can be.
+    A file may be named by an id, so it counts as much besides its bytes.
     """
-    images = 0
+    opaque = 0
     slim = list(messages)
     for place, message in enumerate(messages):
         content = message.get("content")
         if isinstance(content, list):
-            images += sum(map(_is_image, content))
-            parts = [_without_picture(part) if _is_image(part) else part for part in content]
+            opaque += sum(_is_of(part, (*_IMAGE_PARTS, *_FILE_PARTS)) for part in content)
+            parts = [_without_picture(part) if _is_of(part, _IMAGE_PARTS) else part for part in content]
             slim[place] = {**message, "content": parts}
-    byte_count = len(_json_text({**fields, "messages": slim}).encode(errors="surrogatepass"))
     overhead = _TOKENS_PER_REQUEST + _TOKENS_PER_MESSAGE * len(messages)
-    return byte_count + overhead + images * bounds.image_tokens_max
+    return byte_count({**fields, "messages": slim}) + overhead + opaque * bounds.image_tokens_max
 
 
-def _is_image(part: object) -> bool:
-    return isinstance(part, dict) and part.get("type") in _IMAGE_PARTS
+def _is_of(part: object, types: tuple[str, ...]) -> bool:
+    return isinstance(part, dict) and part.get("type") in types
 
 
 def _without_picture(part: dict[str, Any]) -> dict[str, Any]:
     """The part without its picture's address or data; whatever else stands in it is still counted."""
     image = part.get("image_url")
     return {**part, "image_url": {**image, "url": ""} if isinstance(image, dict) else ""}
-
-
-def _output_tokens_bound(fields: Mapping[str, Any], bounds: QuoteBounds) -> int:
-    """The smaller of what is asked for and the configured default, for each of the n choices."""
-    limits = [_positive(fields, name) for name in _LIMIT_FIELDS if fields.get(name) is not None]
-    # Providers differ in which of the two names they obey, so the larger one counts.
-    each = min(max(limits, default=bounds.output_tokens_default), bounds.output_tokens_default)
-    choices = _positive(fields, "n") if fields.get("n") is not None else 1
-    if choices > bounds.choices_max:
-        raise InvalidInput("n", f"`n` is at most {bounds.choices_max}.")
-    return each * choices
-
-
-def _positive(fields: Mapping[str, Any], name: str) -> int:
-    value = fields[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidInput(name, f"`{name}` is a whole number from 1 on.")
-    return value

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from billing.gateway.rules.chat_request import ChatRequest
 from billing.pricing.rules import Quantities, Unit
+from billing.quotas.rules import Amounts
 from billing.usage.rules import EstimateReason
 
 TOKENS_MAX = 10_000_000
@@ -17,47 +17,52 @@ TOKENS_MAX = 10_000_000
 # How tokenisers of today cut text, on the average: English at four letters a token, other scripts at three bytes.
 _ASCII_PER_TOKEN = 4
 _OTHER_BYTES_PER_TOKEN = 3
-_TOKENS_PER_MESSAGE = 4
 _INPUT_NAMES = ("prompt_tokens", "input_tokens")
 _OUTPUT_NAMES = ("completion_tokens", "output_tokens")
 _NOT_GENERATED = frozenset({"role", "id", "type", "finish_reason"})
-_PROMPT_MEMBERS = ("messages", "tools", "functions", "response_format")
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How many of each unit the operation used; `estimate_reason` says why it is our own count, if it is."""
+    """How many of each unit the operation used, and how much of that free quotas count.
+
+    `estimate_reason` says why it is our own count, if it is.
+    """
 
     quantities: Quantities
+    free: Amounts
     estimate_reason: EstimateReason | None
 
-    @property
-    def input_tokens(self) -> int:
-        """All tokens that went in."""
-        return self.quantities[Unit.INPUT] + self.quantities[Unit.CACHED_INPUT]
+
+@dataclass(slots=True)
+class TextTally:
+    """Counts texts as they come, piece by piece: the pieces' borders make no difference, the texts are not kept."""
+
+    ascii_bytes: int = 0
+    other_bytes: int = 0
+
+    def add(self, text: str) -> None:
+        """One more piece."""
+        encoded = text.encode(errors="surrogatepass")
+        ascii_bytes = len(encoded) if text.isascii() else sum(byte < 0x80 for byte in encoded)  # noqa: PLR2004 - where ASCII ends
+        self.ascii_bytes += ascii_bytes
+        self.other_bytes += len(encoded) - ascii_bytes
 
     @property
-    def output_tokens(self) -> int:
-        """All tokens that came out."""
-        return self.quantities[Unit.OUTPUT] + self.quantities[Unit.REASONING]
-
-
-def measure(request: ChatRequest, completion: Mapping[str, Any]) -> Measured:
-    """What this call used. A zero that the provider reports is a zero, not a missing number."""
-    counted = _provider_count(completion.get("usage"))
-    if isinstance(counted, EstimateReason):
-        return Measured(_own_count(request, completion), counted)
-    return Measured(counted, None)
+    def tokens(self) -> int:
+        """About how many tokens that was, rounded up."""
+        return math.ceil(self.ascii_bytes / _ASCII_PER_TOKEN + self.other_bytes / _OTHER_BYTES_PER_TOKEN)
 
 
 def typical_tokens(text: str) -> int:
     """About how many tokens a text is, rounded up; used only where nobody else has counted."""
-    encoded = text.encode(errors="surrogatepass")
-    ascii_count = sum(byte < 0x80 for byte in encoded)  # noqa: PLR2004 - where ASCII ends
-    return math.ceil(ascii_count / _ASCII_PER_TOKEN + (len(encoded) - ascii_count) / _OTHER_BYTES_PER_TOKEN)
+    tally = TextTally()
+    tally.add(text)
+    return tally.tokens
 
 
-def _provider_count(usage: object) -> Quantities | EstimateReason:
+def token_usage(usage: object) -> Quantities | EstimateReason:
+    """The provider's own count, or why it is none. A zero that the provider reports is a zero, not a missing number."""
     if usage is None or usage == {}:
         return EstimateReason.USAGE_MISSING
     if not isinstance(usage, dict):
@@ -66,16 +71,57 @@ def _provider_count(usage: object) -> Quantities | EstimateReason:
     output, output_details = _named(usage, _OUTPUT_NAMES)
     if prompt is None or output is None:
         return EstimateReason.USAGE_MISSING
-    if not (_is_count(prompt, TOKENS_MAX) and _is_count(output, TOKENS_MAX)):
+    if not (is_count(prompt, TOKENS_MAX) and is_count(output, TOKENS_MAX)):
         return EstimateReason.USAGE_INVALID
     cached = _part(prompt_details, "cached_tokens", prompt)
     reasoning = _part(output_details, "reasoning_tokens", output)
+    return text_quantities(prompt, output, cached_tokens=cached, reasoning_tokens=reasoning)
+
+
+def text_quantities(
+    input_tokens: int, output_tokens: int, *, cached_tokens: int = 0, reasoning_tokens: int = 0
+) -> Quantities:
+    """One request of so many tokens in and out, each in exactly one pool: the special kinds are parts of the whole."""
     return {
-        Unit.INPUT: prompt - cached,
-        Unit.CACHED_INPUT: cached,
-        Unit.OUTPUT: output - reasoning,
-        Unit.REASONING: reasoning,
+        Unit.INPUT: input_tokens - cached_tokens,
+        Unit.CACHED_INPUT: cached_tokens,
+        Unit.OUTPUT: output_tokens - reasoning_tokens,
+        Unit.REASONING: reasoning_tokens,
     }
+
+
+def text_measured(quantities: Quantities, estimate_reason: EstimateReason | None) -> Measured:
+    """These quantities of text; free quotas count each token with the pool that it is part of."""
+    return Measured(quantities, Amounts(tokens_in(quantities), tokens_out(quantities)), estimate_reason)
+
+
+def tokens_in(quantities: Quantities) -> int:
+    """All tokens that went in."""
+    return quantities.get(Unit.INPUT, 0) + quantities.get(Unit.CACHED_INPUT, 0)
+
+
+def tokens_out(quantities: Quantities) -> int:
+    """All tokens that came out."""
+    return quantities.get(Unit.OUTPUT, 0) + quantities.get(Unit.REASONING, 0)
+
+
+def texts(root: object, *, without: Iterable[str] = _NOT_GENERATED) -> Iterator[str]:
+    """Every text in it, under whatever name a provider delivers it: content, refusal, reasoning, tool calls."""
+    skipped = frozenset(without)
+    left = [root]
+    while left:
+        node = left.pop()
+        if isinstance(node, str):
+            yield node
+        elif isinstance(node, list):
+            left.extend(node)
+        elif isinstance(node, dict):
+            left.extend(value for name, value in node.items() if name not in skipped)
+
+
+def is_count(value: object, at_most: int) -> TypeGuard[int]:
+    """A whole number that can be meant."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= at_most
 
 
 def _named(usage: dict[str, Any], names: tuple[str, ...]) -> tuple[Any, Any]:
@@ -89,36 +135,4 @@ def _named(usage: dict[str, Any], names: tuple[str, ...]) -> tuple[Any, Any]:
 def _part(details: object, name: str, whole: int) -> int:
     """How much of the whole is of a special kind; details that contradict the whole are worth nothing."""
     part = details.get(name) if isinstance(details, dict) else None
-    return part if _is_count(part, whole) else 0
-
-
-def _is_count(value: object, at_most: int) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= at_most
-
-
-def _own_count(request: ChatRequest, completion: Mapping[str, Any]) -> Quantities:
-    """An estimate never goes beyond what the call was let in with."""
-    prompt = [request.fields.get(member) for member in _PROMPT_MEMBERS]
-    messages = len(request.fields["messages"])
-    input_tokens = _TOKENS_PER_MESSAGE * messages + sum(typical_tokens(text) for text in _texts(prompt))
-    delivered = [choice.get("message") for choice in completion["choices"]]
-    output_tokens = sum(typical_tokens(text) for text in _texts(delivered))
-    return {
-        Unit.INPUT: min(input_tokens, request.input_tokens_bound),
-        Unit.CACHED_INPUT: 0,
-        Unit.OUTPUT: min(output_tokens, request.output_tokens_bound),
-        Unit.REASONING: 0,
-    }
-
-
-def _texts(root: object) -> Iterator[str]:
-    """Every text in it, under whatever name a provider delivers it: content, refusal, reasoning, tool calls."""
-    left = [root]
-    while left:
-        node = left.pop()
-        if isinstance(node, str):
-            yield node
-        elif isinstance(node, list):
-            left.extend(node)
-        elif isinstance(node, dict):
-            left.extend(value for name, value in node.items() if name not in _NOT_GENERATED)
+    return part if is_count(part, whole) else 0

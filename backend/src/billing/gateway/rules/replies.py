@@ -1,20 +1,22 @@
-"""What a provider's reply is: a completion, a refusal that may be passed on without its secrets, or neither."""
+"""A provider's whole answer, and what of its refusals a client may read."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing.gateway.errors import UpstreamBroken
-from billing.gateway.rules.routes import ModelRoute
+from billing.gateway.rules.json_fields import reply_object
 
-_OK = 200
-_ERRORS_FROM = 400
-_UNAUTHORIZED = 401
+ERRORS_FROM = 400
 _BAD_GATEWAY = 502
+# What a provider says to us about us: our key, our bill, our rights. The client would look for the fault in its own.
+_OUR_OWN_TROUBLE = {
+    401: "The model provider does not accept our credentials.",
+    402: "The model provider has a question about our account.",
+    403: "The model provider does not let us do this.",
+}
 _MESSAGE_LENGTH_MAX = 500
 _WORD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}", re.ASCII)
 _HIDDEN = "[hidden]"
@@ -38,19 +40,8 @@ class UpstreamReply:
 
     status: int
     body: bytes
+    content_type: str = "application/json"
     retry_after_seconds: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """An answer that can be delivered: as an object, and as the very bytes, so that nothing is charged and then stuck.
-
-    `model_used` is what the provider calls the model that answered; the client reads the public name.
-    """
-
-    body: Mapping[str, Any]
-    content: bytes
-    model_used: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,44 +53,18 @@ class ProviderRefusal:
     retry_after_seconds: int | None
 
 
-def read_reply(reply: UpstreamReply, route: ModelRoute) -> Completion | ProviderRefusal:
-    """The completion under the model's public name, or the provider's refusal.
-
-    Raises:
-        UpstreamBroken: it claims success without a completion, or is no answer of an API at all.
-    """
-    if reply.status >= _ERRORS_FROM:
-        return _refusal(reply, route)
-    completion = _json_object(reply.body)
-    choices = completion.get("choices") if completion else None
-    if reply.status != _OK or completion is None or not (isinstance(choices, list) and choices):
-        raise UpstreamBroken
-    if not all(isinstance(choice, dict) for choice in choices):
-        raise UpstreamBroken
-    told = completion.get("model")
-    body = {**completion, "model": route.model}
-    return Completion(body, _rendered(body), told if isinstance(told, str) else route.upstream_model)
-
-
-def scrubbed(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """The text without what looks like a secret or points at somebody, and not longer than a few sentences."""
-    for secret in secrets:
-        text = text.replace(secret, _HIDDEN)
-    return _SECRETS.sub(_HIDDEN, text)[:_MESSAGE_LENGTH_MAX]
-
-
-def _refusal(reply: UpstreamReply, route: ModelRoute) -> ProviderRefusal:
-    body = _json_object(reply.body) or {}
+def read_refusal(reply: UpstreamReply, secrets: tuple[str, ...]) -> ProviderRefusal:
+    """The refusal (a status from 400 on) as the client may read it: nothing secret, and no trouble of ours as its own."""
+    body = reply_object(reply.body) or {}
     told = body.get("error")
     error: Mapping[str, Any] = told if isinstance(told, dict) else {}
     message = error.get("message")
-    secrets = (route.api_key.get_secret_value(), route.base_url, route.upstream_model)
     shown = message if isinstance(message, str) and message else f"The model provider answered {reply.status}."
-    if reply.status == _UNAUTHORIZED:
-        # It is our key that the provider refuses; the client would look for the fault in its own.
-        error, shown = {}, "The model provider does not accept our credentials."
+    status = reply.status
+    if status in _OUR_OWN_TROUBLE:
+        error, shown, status = {}, _OUR_OWN_TROUBLE[status], _BAD_GATEWAY
     return ProviderRefusal(
-        status=_BAD_GATEWAY if reply.status == _UNAUTHORIZED else reply.status,
+        status=status,
         body={
             "error": {
                 "message": scrubbed(shown, secrets),
@@ -112,22 +77,14 @@ def _refusal(reply: UpstreamReply, route: ModelRoute) -> ProviderRefusal:
     )
 
 
+def scrubbed(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """The text without what looks like a secret or points at somebody, and not longer than a few sentences."""
+    for secret in secrets:
+        text = text.replace(secret, _HIDDEN)
+    return _SECRETS.sub(_HIDDEN, text)[:_MESSAGE_LENGTH_MAX]
+
+
 def _word(value: object, secrets: tuple[str, ...]) -> str | None:
     """A short plain word, which programs compare; anything else a provider puts there is left out."""
     is_word = isinstance(value, str) and _WORD.fullmatch(value) is not None
     return str(value) if is_word and scrubbed(str(value), secrets) == value else None
-
-
-def _rendered(body: Mapping[str, Any]) -> bytes:
-    try:
-        return json.dumps(body, allow_nan=False, separators=(",", ":")).encode()
-    except (ValueError, RecursionError) as error:
-        raise UpstreamBroken from error
-
-
-def _json_object(body: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None

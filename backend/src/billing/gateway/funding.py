@@ -1,0 +1,67 @@
+"""Sets aside what a call can cost before the provider hears of it, and gives it back where nothing was delivered."""
+
+from __future__ import annotations
+
+from billing.gateway.calls import Call, Funding
+from billing.gateway.rules.metering import tokens_in, tokens_out
+from billing.kit.money import Currency, Money
+from billing.kit.unit_of_work import UnitOfWork
+from billing.pricing.rules import Quantities, RateSnapshot, highest_price_of
+from billing.pricing.service import PricingService
+from billing.quotas.rules import Reserved
+from billing.quotas.service import QuotaService
+from billing.usage.rules import BillingSource
+from billing.wallets.rules import WalletId
+from billing.wallets.service import WalletService
+
+
+class Funder:
+    """Finds who pays: the free quota or the wallet. A participant in its caller's unit of work."""
+
+    def __init__(
+        self, *, pricing: PricingService, quotas: QuotaService, wallets: WalletService, currency: Currency
+    ) -> None:
+        self._pricing = pricing
+        self._quotas = quotas
+        self._wallets = wallets
+        self._currency = currency
+
+    async def fund(self, uow: UnitOfWork, call: Call) -> Funding:
+        """Sets aside the most that the call can use: of the free quota, else of the wallet.
+
+        A quota store that fails fails the call: the wallet is never charged for what should have been free.
+        """
+        account_id, request = call.principal.account_id, call.request
+        wallet_id = await self._wallets.of_account(uow, account_id, self._currency)
+        rates = await self._rates(uow, call)
+        free = await self._quotas.reserve(
+            uow, account_id, call.operation_id, request.free_bounds, model=call.route.model
+        )
+        if isinstance(free, Reserved):
+            return Funding(BillingSource.LEAD_MAGNET, wallet_id, rates, Money.zero(self._currency))
+        return await self._held(uow, call, wallet_id, rates)
+
+    async def give_back(self, uow: UnitOfWork, call: Call, funding: Funding) -> Money:
+        """Ends the operation uncharged; answers what the wallet has available then."""
+        if funding.source is BillingSource.LEAD_MAGNET:
+            await self._quotas.release(uow, call.operation_id)
+        else:
+            await self._wallets.release(uow, funding.wallet_id, call.operation_id, reason="nothing_delivered")
+        return (await self._wallets.balance(uow, funding.wallet_id)).available
+
+    async def _rates(self, uow: UnitOfWork, call: Call) -> dict[str, RateSnapshot]:
+        """The rates of every model that a target of the route is priced as."""
+        return {
+            model: await self._pricing.rates_for(uow, model, self._currency, call.began_at)
+            for model in sorted(call.route.priced_as)
+        }
+
+    async def _held(self, uow: UnitOfWork, call: Call, wallet_id: WalletId, rates: dict[str, RateSnapshot]) -> Funding:
+        """A hold that covers the dearest target that may answer."""
+        at_most = max(_most(snapshot, call.request.bounds(snapshot)) for snapshot in rates.values())
+        await self._wallets.hold(uow, wallet_id, at_most, call.operation_id, max_reply_cost=call.max_reply_cost)
+        return Funding(BillingSource.PAYG, wallet_id, rates, at_most)
+
+
+def _most(snapshot: RateSnapshot, bounds: Quantities) -> Money:
+    return highest_price_of(snapshot, input_tokens=tokens_in(bounds), output_tokens=tokens_out(bounds))

@@ -1,0 +1,150 @@
+"""Reads a streamed chat completion, chunk by chunk.
+
+Source of the chunks: OpenAI's API reference, "Chat completion chunk" and `stream_options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from billing.gateway.errors import UpstreamBroken
+from billing.gateway.rules.error_shape import openai_error
+from billing.gateway.rules.json_fields import rendered_reply, reply_object
+from billing.gateway.rules.metering import Measured, TextTally, text_measured, texts, token_usage, tokens_in, tokens_out
+from billing.gateway.rules.sse import ServerSentEvent
+from billing.gateway.rules.stream_metering import Receipt
+from billing.kit.errors import BillingError
+from billing.pricing.rules import Quantities, Unit
+from billing.usage.rules import EstimateReason
+
+DONE = b"data: [DONE]\n\n"
+_DONE_DATA = "[DONE]"
+# What a chunk says about itself, which our own chunks repeat.
+_ABOUT = ("id", "created", "system_fingerprint")
+
+
+class ChatStreamMeter:
+    """Passes chunks on under the model's public name, keeps usage for the end, and counts every text in the deltas."""
+
+    def __init__(
+        self,
+        *,
+        own_count: Callable[[int], Quantities],
+        choices: int,
+        shows_usage: bool,
+        public_model: str,
+        upstream_model: str,
+    ) -> None:
+        self._own_count = own_count
+        self._choices = choices
+        self._shows_usage = shows_usage
+        self._public_model = public_model
+        self._output = TextTally()
+        self._usage: object = None
+        self._about: dict[str, Any] = {}
+        self._open_choices: set[int] = set()
+        self._ended_choices: set[int] = set()
+        self._is_done = False
+        self.has_delivered = False
+        self.model_used = upstream_model
+
+    @property
+    def is_finished(self) -> bool:
+        """The end mark came, or every choice said why it ended; usage may still follow then."""
+        return self._is_done or (not self._open_choices and len(self._ended_choices) >= self._choices)
+
+    def see(self, event: ServerSentEvent) -> bytes:
+        """The chunk as the client gets it.
+
+        Raises:
+            UpstreamBroken: it is no chunk, or it is the provider's error.
+        """
+        if self._is_done:
+            return b""
+        if event.data.strip() == _DONE_DATA:
+            self._is_done = True
+            return b""
+        chunk = reply_object(event.data)
+        if chunk is None or event.event == "error" or chunk.get("error") is not None:
+            raise UpstreamBroken
+        choices = chunk.get("choices")
+        if not isinstance(choices, list | None) or not all(isinstance(choice, dict) for choice in choices or ()):
+            raise UpstreamBroken
+        self._learn_about(chunk)
+        self._count(choices or [])
+        usage = chunk.pop("usage", None)
+        if usage is not None:
+            self._usage = usage
+            if not choices:
+                return b""
+        return _event({**chunk, "model": self._public_model})
+
+    def measured(self) -> Measured:
+        """The provider's count, unless output came after it; else our own of the texts that were passed on."""
+        counted = token_usage(self._usage)
+        if isinstance(counted, EstimateReason):
+            return text_measured(self._own_count(self._output.tokens), counted)
+        return text_measured(counted, None)
+
+    def closing(self, receipt: Receipt) -> bytes:
+        """A chunk with usage and cost if the client asked for usage, and the end mark."""
+        return self._usage_chunk(receipt) + DONE
+
+    def stopped(self, refusal: BillingError, receipt: Receipt) -> bytes:
+        """A chunk that ends every open choice as cut for its length and says why, usage if asked for, the end mark."""
+        why = openai_error(refusal)["error"]
+        cut = [{"index": index, "delta": {}, "finish_reason": "length"} for index in sorted(self._open_choices)]
+        billing = {**receipt.to_json(), "stopped": {name: why[name] for name in why if name not in {"type", "param"}}}
+        return _event({**self._own_chunk(), "choices": cut, "billing": billing}) + self._usage_chunk(receipt) + DONE
+
+    def broken(self, error: BillingError) -> bytes:
+        """An event that the official client raises as an error; no end mark, because this is no end."""
+        return _event(openai_error(error))
+
+    def _learn_about(self, chunk: dict[str, Any]) -> None:
+        self._about = self._about or {name: chunk[name] for name in _ABOUT if name in chunk}
+        told = chunk.get("model")
+        if isinstance(told, str) and told:
+            self.model_used = told
+
+    def _count(self, choices: list[dict[str, Any]]) -> None:
+        """Text that comes after a usage report shows that the report was not the last word."""
+        for choice in choices:
+            for text in texts(choice.get("delta")):
+                if text:
+                    self._output.add(text)
+                    self._usage = None
+                    self.has_delivered = True
+            index = choice.get("index")
+            number = index if isinstance(index, int) else 0
+            if choice.get("finish_reason") is None:
+                self._open_choices.add(number)
+            else:
+                self._open_choices.discard(number)
+                self._ended_choices.add(number)
+
+    def _usage_chunk(self, receipt: Receipt) -> bytes:
+        if not self._shows_usage:
+            return b""
+        usage = usage_view(self.measured().quantities)
+        return _event({**self._own_chunk(), "choices": [], "usage": usage, "billing": receipt.to_json()})
+
+    def _own_chunk(self) -> dict[str, Any]:
+        return {**self._about, "object": "chat.completion.chunk", "model": self._public_model}
+
+
+def usage_view(quantities: Quantities) -> dict[str, Any]:
+    """These quantities under OpenAI's names for chat."""
+    prompt, completion = tokens_in(quantities), tokens_out(quantities)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": quantities.get(Unit.CACHED_INPUT, 0)},
+        "completion_tokens_details": {"reasoning_tokens": quantities.get(Unit.REASONING, 0)},
+    }
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    return b"data: " + rendered_reply(body) + b"\n\n"
