@@ -3,18 +3,19 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from testkit.simulators.calls import Call, CallLog
-from testkit.simulators.faults import Effect, Fault, FaultKind, FaultPlan, UsageVariant, merge_patch
-from testkit.simulators.server import CUT_EXTENSION
+from testkit.simulators.calls import Call, CallEnding
+from testkit.simulators.deliveries import Stop, pieces_of
+from testkit.simulators.faults import RIGHT_ANSWERS, Effect, Fault, FaultKind, merge_patch
+from testkit.simulators.pauses import Pause
+from testkit.simulators.stage import Stage
+from testkit.simulators.visit import Answer, Visit, read_body
 
-_BODY_BYTES_MAX = 4 * 1024 * 1024
 _UNRECORDED_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
-_USAGE_VARIANT = "testkit.usage_variant"
+_FAULT = "testkit.fault"
 _PROXY_PAGE = "<html><head><title>{status}</title></head><body><h1>{status}</h1><hr>nginx</body></html>"
 
 _ERROR_STATUS = {
@@ -25,9 +26,8 @@ _ERROR_STATUS = {
     FaultKind.GATEWAY_TIMEOUT: 504,
 }
 _PROXY_SPEAKS = frozenset({FaultKind.BAD_GATEWAY_HTML, FaultKind.GATEWAY_TIMEOUT})
-_SPOILS_THE_ANSWER = frozenset(
-    {FaultKind.ALTERED, FaultKind.EMPTY_BODY, FaultKind.HALF_RESPONSE, FaultKind.MALFORMED_JSON}
-)
+_SPOILS_THE_ANSWER = frozenset({FaultKind.EMPTY_BODY, FaultKind.HALF_RESPONSE, FaultKind.MALFORMED_JSON})
+_CUTS = frozenset({FaultKind.RESET, FaultKind.HALF_RESPONSE})
 
 
 class Door:
@@ -41,39 +41,47 @@ class Door:
         self,
         app: ASGIApp,
         *,
-        plan: FaultPlan,
-        calls: CallLog,
+        stage: Stage,
         name_operation: Callable[[str, str], str],
         error_body: Callable[[int], dict[str, Any]],
     ) -> None:
         self._app = app
-        self._plan = plan
-        self._calls = calls
+        self._stage = stage
         self._name_operation = name_operation
         self._error_body = error_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Records the call, then lets it pass or go wrong as planned."""
-        body = await _read_body(receive)
         operation = self._name_operation(scope["method"], scope["path"])
-        fault = self._plan.take(operation)
-        call = await self._calls.begin(_as_call(scope, body, operation, fault))
+        body = await read_body(receive)
+        fault = self._stage.plan.take(operation)
+        readable = await Visit(scope, body, receive, send).readable_body()
+        call = await self._stage.calls.begin(_as_call(scope, readable, operation, fault))
+        visit = Visit(scope, body, receive, self._recording(call, send))
+        try:
+            if fault is None:
+                await visit.answer_rightly(self._app)
+            else:
+                await self._play(fault, visit, call)
+        finally:
+            is_cut = fault is not None and _cuts_the_connection(fault)
+            await self._stage.calls.end(call, CallEnding.CUT if is_cut else CallEnding.CLIENT_LEFT)
 
+    def _recording(self, call: Call, send: Send) -> Send:
         async def recording_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 call.status = message["status"]
             await send(message)
+            if message["type"] == "http.response.body":
+                call.sent_bytes += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    await self._stage.calls.end(call, CallEnding.WHOLE)
 
-        visit = _Visit(scope, body, receive, recording_send)
-        if fault is None:
-            await visit.answer_rightly(self._app)
-        else:
-            await self._play(fault, visit)
+        return recording_send
 
-    async def _play(self, fault: Fault, visit: "_Visit") -> None:
-        if fault.kind is FaultKind.USAGE:
-            visit.scope[_USAGE_VARIANT] = fault.usage_variant
-            await visit.answer_rightly(self._app)
+    async def _play(self, fault: Fault, visit: Visit, call: Call) -> None:
+        if fault.kind in RIGHT_ANSWERS:
+            await self._answer_as_planned(fault, visit, call)
         elif fault.kind is FaultKind.DELAY and fault.effect is Effect.NONE:
             await asyncio.sleep(fault.seconds)
             await visit.answer_rightly(self._app)
@@ -82,7 +90,28 @@ class Door:
         else:
             await self._refuse_to_answer(fault, visit)
 
-    async def _refuse_to_answer(self, fault: Fault, visit: "_Visit") -> None:
+    async def _answer_as_planned(self, fault: Fault, visit: Visit, call: Call) -> None:
+        visit.scope[_FAULT] = fault
+        if fault.delivery is None and fault.changes is None:
+            await visit.answer_rightly(self._app)
+            return
+        answer = await visit.carry_out(self._app)
+        if fault.changes is not None:
+            answer.body = _altered(answer, fault.changes)
+        if fault.delivery is None:
+            await visit.send_answer(answer)
+            return
+
+        async def pause(after_events: int | None) -> bool:
+            waiting = Pause(call=call.number, after_events=after_events)
+            return await self._stage.pauses.wait_for_resumption(waiting, visit.client_has_left)
+
+        if fault.delivery.pause_before_status and not await pause(None):
+            return
+        pieces = pieces_of(answer.body, fault.delivery, is_stream=answer.is_stream)
+        await visit.send_pieces(answer, pieces, pause)
+
+    async def _refuse_to_answer(self, fault: Fault, visit: Visit) -> None:
         answer = await visit.carry_out(self._app) if fault.effect is Effect.DONE else None
         if fault.kind is FaultKind.DELAY and answer is not None:
             await asyncio.sleep(fault.seconds)
@@ -98,118 +127,56 @@ class Door:
         else:
             await visit.send_answer(self._error(fault))
 
-    def _error(self, fault: Fault) -> "_Answer":
-        status = _ERROR_STATUS[fault.kind]
+    def _error(self, fault: Fault) -> Answer:
+        status = fault.status or _ERROR_STATUS[fault.kind]
         if fault.kind in _PROXY_SPEAKS:
-            return _Answer(status, _PROXY_PAGE.format(status=status).encode(), content_type="text/html")
+            return Answer(status, _PROXY_PAGE.format(status=status).encode(), content_type="text/html")
         retry_after = fault.retry_after_seconds
         if retry_after is None and fault.kind is FaultKind.RATE_LIMITED:
             retry_after = 1
         headers = [] if retry_after is None else [(b"retry-after", str(retry_after).encode())]
-        return _Answer(status, json.dumps(self._error_body(status)).encode(), more_headers=headers)
+        return Answer(status, json.dumps(self._error_body(status)).encode(), more_headers=headers)
 
 
-def usage_variant_of(scope: Scope) -> UsageVariant | None:
-    """How the answer to this call shall count its usage, if a fault asks for it."""
-    variant: UsageVariant | None = scope.get(_USAGE_VARIANT)
-    return variant
+def fault_of(scope: Scope) -> Fault | None:
+    """What a good answer to this call shall be like, if a fault asks for something special."""
+    fault: Fault | None = scope.get(_FAULT)
+    return fault
 
 
-@dataclass(slots=True)
-class _Answer:
-    status: int
-    body: bytes
-    content_type: str = "application/json"
-    more_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+def _cuts_the_connection(fault: Fault) -> bool:
+    stop = None if fault.delivery is None else fault.delivery.stop
+    return fault.kind in _CUTS or stop in {Stop.CLOSE, Stop.RESET}
 
 
-@dataclass(frozen=True, slots=True)
-class _Visit:
-    """One call with its body already read, and the ways to end it."""
-
-    scope: Scope
-    body: bytes
-    receive: Receive
-    send: Send
-
-    async def answer_rightly(self, app: ASGIApp) -> None:
-        await app(self.scope, self._body_again(), self.send)
-
-    async def carry_out(self, app: ASGIApp) -> _Answer:
-        """Runs the call and keeps its answer from the client."""
-        answer = _Answer(500, b"")
-
-        async def keep(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                answer.status = message["status"]
-            else:
-                answer.body += message.get("body", b"")
-
-        await app(self.scope, self._body_again(), keep)
-        return answer
-
-    async def send_answer(self, answer: _Answer, *, cut_at: int | None = None) -> None:
-        """Sends an answer; with `cut_at`, only that many bytes of the body it announces."""
-        headers = [
-            (b"content-type", answer.content_type.encode()),
-            (b"content-length", str(len(answer.body)).encode()),
-            *answer.more_headers,
-        ]
-        await self.send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        body = answer.body[:cut_at]
-        await self.send({"type": "http.response.body", "body": body, "more_body": cut_at is not None})
-
-    async def wait_for_the_client_to_leave(self, seconds_max: float) -> None:
-        try:
-            await asyncio.wait_for(self._client_has_left(), seconds_max)
-        except TimeoutError:
-            return
-
-    async def cut(self, *, reset: bool) -> None:
-        self.scope["extensions"][CUT_EXTENSION](reset=reset)
-        # The server learns in its own time that the connection is gone; returning earlier would make it answer 500.
-        await self._client_has_left()
-
-    async def _client_has_left(self) -> None:
-        while (await self.receive())["type"] != "http.disconnect":
-            continue
-
-    def _body_again(self) -> Receive:
-        unread = [self.body]
-
-        async def receive() -> Message:
-            if unread:
-                return {"type": "http.request", "body": unread.pop(), "more_body": False}
-            return await self.receive()
-
-        return receive
+def _altered(answer: Answer, changes: dict[str, Any]) -> bytes:
+    """The answer with the changes merged in; of a stream the last event whose data are JSON."""
+    if not answer.is_stream:
+        return _changed(answer.body.decode(), changes).encode()
+    events = answer.body.decode().split("\n\n")
+    for index, event in reversed(list(enumerate(events))):
+        head, data, document = event.rpartition("data: {")
+        if data:
+            events[index] = f"{head}data: {_changed('{' + document, changes)}"
+            break
+    return "\n\n".join(events).encode()
 
 
-async def _spoil(fault: Fault, visit: _Visit, answer: _Answer) -> None:
+def _changed(document: str, changes: dict[str, Any]) -> str:
+    return json.dumps(merge_patch(json.loads(document), changes), ensure_ascii=False)
+
+
+async def _spoil(fault: Fault, visit: Visit, answer: Answer) -> None:
     half = len(answer.body) // 2
     if fault.kind is FaultKind.HALF_RESPONSE:
         await visit.send_answer(answer, cut_at=half)
         await visit.cut(reset=False)
         return
-    if fault.kind is FaultKind.ALTERED:
-        answer.body = json.dumps(merge_patch(json.loads(answer.body), fault.changes), ensure_ascii=False).encode()
-    elif fault.kind is FaultKind.MALFORMED_JSON:
-        answer.body = answer.body[:half]
-    else:
-        answer.body = b""
+    answer.body = answer.body[:half] if fault.kind is FaultKind.MALFORMED_JSON else b""
     await visit.send_answer(answer)
 
 
-async def _read_body(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
-    while (message := await receive())["type"] == "http.request":
-        chunks.append(message.get("body", b""))
-        if not message.get("more_body", False) or sum(map(len, chunks)) > _BODY_BYTES_MAX:
-            break
-    return b"".join(chunks)[:_BODY_BYTES_MAX]
-
-
-def _as_call(scope: Scope, body: bytes, operation: str, fault: Fault | None) -> Call:
+def _as_call(scope: Scope, body: Any, operation: str, fault: Fault | None) -> Call:
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
     return Call(
         number=0,
@@ -219,15 +186,6 @@ def _as_call(scope: Scope, body: bytes, operation: str, fault: Fault | None) -> 
         query=scope["query_string"].decode("latin-1"),
         client=scope["client"][0],
         headers={name: value for name, value in headers.items() if name not in _UNRECORDED_HEADERS},
-        body=_readable(body),
+        body=body,
         fault=None if fault is None else fault.kind,
     )
-
-
-def _readable(body: bytes) -> Any:
-    if not body:
-        return None
-    try:
-        return json.loads(body)
-    except ValueError:
-        return body.decode(errors="replace")

@@ -5,6 +5,8 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from testkit.simulators.deliveries import Delivery
+
 EVERY_OPERATION = "*"
 
 
@@ -24,9 +26,18 @@ class FaultKind(StrEnum):
     EMPTY_BODY = "empty_body"
     """Status 200, `application/json`, nothing else."""
     ALTERED = "altered"
-    """The right answer with `changes` merged in as RFC 7396 says: a wrong amount, a forged extra, a missing member."""
+    """The right answer with `changes` merged in as RFC 7396 says: a wrong amount, a forged extra, a missing member.
+
+    Of a stream the last event that is JSON is changed.
+    """
+    DELIVERED = "delivered"
+    """The right answer, on the way that `delivery` describes."""
     USAGE = "usage"
-    """The model's answer with its usage counted the way `usage_variant` says."""
+    """The model's answer with its usage counted the way `usage_variant` says, told where `usage_placement` says."""
+    PRODUCED = "produced"
+    """The model makes other images than it was asked for: those of `produced`."""
+    REFUSED = "refused"
+    """Any `status` from 400 to 599 in the provider's error shape."""
     RATE_LIMITED = "rate_limited"
     """429 in the provider's error shape, with `Retry-After`."""
     SERVER_ERROR = "server_error"
@@ -37,6 +48,10 @@ class FaultKind(StrEnum):
     """503 in the provider's error shape, with `Retry-After` if `retry_after_seconds` is given."""
     GATEWAY_TIMEOUT = "gateway_timeout"
     """504 with a proxy's HTML page."""
+
+
+RIGHT_ANSWERS = frozenset({FaultKind.DELIVERED, FaultKind.USAGE, FaultKind.PRODUCED, FaultKind.ALTERED})
+"""The kinds whose answer is a good one as far as HTTP goes, so that it can travel in any way."""
 
 
 class Effect(StrEnum):
@@ -55,6 +70,27 @@ class UsageVariant(StrEnum):
     ZERO = "zero"
     NEGATIVE = "negative"
     OTHER_NAMES = "other_names"
+    """`input_tokens`, `output_tokens` where the route says `prompt_tokens`, `completion_tokens`, or the reverse."""
+
+
+class UsagePlacement(StrEnum):
+    """Where in a stream upstream models report their usage."""
+
+    OWN_CHUNK = "own_chunk"
+    """In a last chunk without choices, as OpenAI does."""
+    LAST_CHUNK = "last_chunk"
+    """In the chunk that says why the reply ends."""
+    EVERY_CHUNK = "every_chunk"
+    """Counted so far, in every chunk."""
+
+
+class Produced(BaseModel):
+    """Images as the model makes them, whatever it was asked for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: int | None = Field(default=None, ge=0, le=10)
+    size: str | None = Field(default=None, pattern=r"^[1-9]\d{0,3}x[1-9]\d{0,3}$")
 
 
 class Fault(BaseModel):
@@ -74,14 +110,29 @@ class Fault(BaseModel):
     retry_after_seconds: int | None = Field(default=None, ge=0)
     changes: dict[str, Any] | None = None
     usage_variant: UsageVariant | None = None
+    usage_placement: UsagePlacement | None = None
+    produced: Produced | None = None
+    status: int | None = Field(default=None, ge=400, le=599)
+    delivery: Delivery | None = None
+    """Needed by the kind `delivered`; may come with the kinds `altered`, `usage` and `produced` too."""
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
-        if (self.kind is FaultKind.ALTERED) != (self.changes is not None):
-            message = "`changes` belongs to the kind `altered`, and only there"
+        given = {
+            "changes": (self.changes is not None, {FaultKind.ALTERED}),
+            "usage_variant or usage_placement": (bool(self.usage_variant or self.usage_placement), {FaultKind.USAGE}),
+            "produced": (self.produced is not None, {FaultKind.PRODUCED}),
+            "status": (self.status is not None, {FaultKind.REFUSED}),
+        }
+        for name, (is_given, kinds) in given.items():
+            if is_given != (self.kind in kinds):
+                message = f"`{name}` belongs to the kind `{min(kinds)}`, and only there"
+                raise ValueError(message)
+        if self.delivery is None and self.kind is FaultKind.DELIVERED:
+            message = "the kind `delivered` needs a `delivery`"
             raise ValueError(message)
-        if (self.kind is FaultKind.USAGE) != (self.usage_variant is not None):
-            message = "`usage_variant` belongs to the kind `usage`, and only there"
+        if self.delivery is not None and self.kind not in RIGHT_ANSWERS:
+            message = f"the kind `{self.kind}` has no answer to deliver"
             raise ValueError(message)
         return self
 

@@ -6,29 +6,27 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from testkit.simulators.calls import CallLog
 from testkit.simulators.clock import MovableClock
 from testkit.simulators.control import control_router
 from testkit.simulators.door import Door
-from testkit.simulators.faults import FaultPlan
+from testkit.simulators.stage import Stage
 
 OPERATION = "receive"
 
 
 def create_receiver() -> FastAPI:
     """The receiver as one ASGI application; everything outside `/control` is the operation `receive`."""
-    plan, calls = FaultPlan(), CallLog()
+    stage = Stage()
     app = FastAPI(title="Webhook receiver", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(control_router(plan=plan, calls=calls, clock=MovableClock()))
+    app.include_router(control_router(stage, MovableClock()))
 
     @app.post("/control/reset")
     async def start_over() -> dict[str, Any]:
         """Forgets calls and faults."""
-        plan.clear()
-        calls.clear()
+        stage.clear()
         return {"reset": True}
 
-    door = Door(_accept, plan=plan, calls=calls, name_operation=lambda *_: OPERATION, error_body=_error_body)
+    door = Door(_accept, stage=stage, name_operation=lambda *_: OPERATION, error_body=_error_body)
     app.mount("/", door)
     return app
 

@@ -44,17 +44,39 @@ class SimulatorRemote:
         """Lets coming calls go well."""
         self._ask("DELETE", "/control/faults")
 
-    def calls(
-        self, operation: str | None = None, *, at_least: int = 0, within_seconds: float = 10
-    ) -> list[dict[str, Any]]:
-        """The calls so far, oldest first; waits for `at_least` of them.
+    def pauses(self, *, at_least: int = 0, within_seconds: float = 10) -> list[dict[str, Any]]:
+        """The answers that wait now, `{call, after_events}` each; waits for `at_least` of them.
 
-        Each is `{number, operation, method, path, query, client, headers, body, fault, status}`.
+        Raises:
+            TimeoutError: Fewer came to a pause within the time.
+        """
+        params = {"at_least": str(at_least), "within_seconds": str(within_seconds)}
+        found = _items(self._ask("GET", "/control/pauses", params=params))
+        if len(found) < at_least:
+            message = f"{len(found)} of {at_least} answers came to a pause"
+            raise TimeoutError(message)
+        return found
+
+    def resume(self, call: int | None = None) -> list[dict[str, Any]]:
+        """Lets the answer of one call, or all that wait, go on to their next pause; answers which they were."""
+        return _items(self._ask("POST", "/control/pauses/resume", {"call": call}))
+
+    def calls(
+        self,
+        operation: str | None = None,
+        *,
+        at_least: int = 0,
+        within_seconds: float = 10,
+        has_ended: bool = False,
+    ) -> list[dict[str, Any]]:
+        """The calls so far, oldest first; waits for `at_least` of them. With `has_ended` only those that are over.
+
+        Each is `{number, operation, method, path, query, client, headers, body, fault, status, sent_bytes, ending}`.
 
         Raises:
             TimeoutError: Fewer arrived within the time.
         """
-        params = {"at_least": str(at_least), "within_seconds": str(within_seconds)}
+        params = {"at_least": str(at_least), "within_seconds": str(within_seconds), "has_ended": str(has_ended)}
         if operation is not None:
             params["operation"] = operation
         found = _items(self._ask("GET", "/control/calls", params=params))

@@ -1,8 +1,9 @@
 """Running simulators for their own tests: one server per module, fresh state per test."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
+import openai
 import pytest
 
 from testkit.simulators.model import ModelSettings, create_model
@@ -79,3 +80,19 @@ def model(model_server: ModelRemote) -> ModelRemote:
     """The remote control of a model provider that nobody has called yet."""
     model_server.reset()
     return model_server
+
+
+@pytest.fixture
+def client(model: ModelRemote, model_settings: ModelSettings) -> Iterator[openai.OpenAI]:
+    """The official client without its own retries, so that one call is one call."""
+    with openai.OpenAI(base_url=f"{model.url}/v1", api_key=model_settings.api_key, max_retries=0, timeout=5) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(model: ModelRemote, model_settings: ModelSettings) -> AsyncIterator[openai.AsyncOpenAI]:
+    """The same for asyncio."""
+    async with openai.AsyncOpenAI(
+        base_url=f"{model.url}/v1", api_key=model_settings.api_key, max_retries=0, timeout=5
+    ) as client:
+        yield client

@@ -1,33 +1,14 @@
 """The official `openai` client works against the simulated model unchanged."""
 
-from collections.abc import AsyncIterator, Iterator
-
 import openai
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 
 from testkit.simulators.faults import Fault, FaultKind, UsageVariant
-from testkit.simulators.model import ModelSettings
 from testkit.simulators.model.completion import prompt_tokens_of, tokens_of
 from testkit.simulators.remote import ModelRemote
 
 QUESTION: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Where did my money go?"}]
-
-
-@pytest.fixture
-def client(model: ModelRemote, model_settings: ModelSettings) -> Iterator[openai.OpenAI]:
-    """The official client without its own retries, so that one call is one call."""
-    with openai.OpenAI(base_url=f"{model.url}/v1", api_key=model_settings.api_key, max_retries=0, timeout=5) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(model: ModelRemote, model_settings: ModelSettings) -> AsyncIterator[openai.AsyncOpenAI]:
-    """The same for asyncio."""
-    async with openai.AsyncOpenAI(
-        base_url=f"{model.url}/v1", api_key=model_settings.api_key, max_retries=0, timeout=5
-    ) as client:
-        yield client
 
 
 def ask(client: openai.OpenAI, *, tokens_max: int | None = None) -> ChatCompletion:
@@ -82,12 +63,6 @@ class TestChat:
 
         assert answer.usage is not None
         assert (len(answer.choices), answer.usage.completion_tokens) == (3, 12)
-
-    def test_streaming_is_refused_rather_than_ignored(self, client: openai.OpenAI) -> None:
-        with pytest.raises(openai.BadRequestError) as refused:
-            client.chat.completions.create(model="gpt-4o-mini", messages=QUESTION, stream=True)
-
-        assert refused.value.param == "stream"
 
     def test_a_malformed_request_names_its_member(self, client: openai.OpenAI) -> None:
         with pytest.raises(openai.BadRequestError) as refused:
@@ -203,3 +178,15 @@ class TestTheCallLog:
         assert call["body"]["messages"] == QUESTION
         assert call["body"]["max_completion_tokens"] == 5
         assert "authorization" not in call["headers"]
+
+    def test_they_can_ask_how_a_call_was_over(self, model: ModelRemote, client: openai.OpenAI) -> None:
+        ask(client)
+        model.plan(Fault(kind=FaultKind.REFUSED, status=402))
+        with pytest.raises(openai.APIStatusError) as refused:
+            ask(client)
+
+        calls = model.calls(at_least=2, has_ended=True)
+
+        assert refused.value.status_code == 402
+        assert [(call["status"], call["ending"]) for call in calls] == [(200, "whole"), (402, "whole")]
+        assert all(call["sent_bytes"] > 50 for call in calls)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from fastapi import FastAPI
 
-from testkit.simulators.faults import FaultKind, UsageVariant
+from testkit.simulators.deliveries import Delivery, LineEnd, Stop
+from testkit.simulators.faults import FaultKind, UsagePlacement, UsageVariant
 from testkit.simulators.model import create_model
 from testkit.simulators.receiver import create_receiver
 from testkit.simulators.yookassa import create_yookassa
@@ -42,6 +43,11 @@ class TestTheReferencePage:
         assert offered - named == set()
 
     def test_it_names_every_fault(self, page: str) -> None:
-        missing = [kind for kind in [*FaultKind, *UsageVariant] if f"`{kind}`" not in page]
+        missing = [kind for kind in [*FaultKind, *UsageVariant, *UsagePlacement] if f"`{kind}`" not in page]
+
+        assert missing == []
+
+    def test_it_names_every_way_of_an_answer(self, page: str) -> None:
+        missing = [name for name in [*Delivery.model_fields, *LineEnd, *Stop] if f"`{name}`" not in page]
 
         assert missing == []

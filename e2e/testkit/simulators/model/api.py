@@ -1,30 +1,52 @@
-"""The model provider over HTTP: `/v1/models`, `/v1/chat/completions`, and the control API beside them."""
+"""The model provider over HTTP: its routes under `/v1`, and the control API beside them."""
 
 import hmac
-import json
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, TypeVar
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field
 
-from testkit.simulators.calls import CallLog
 from testkit.simulators.clock import MovableClock, machine_time
 from testkit.simulators.control import control_router
-from testkit.simulators.door import Door, usage_variant_of
-from testkit.simulators.faults import FaultPlan
-from testkit.simulators.model.completion import Completion, complete, usage_of
+from testkit.simulators.door import Door, fault_of
+from testkit.simulators.model import audio, chat, responses
+from testkit.simulators.model.embeddings import embed
+from testkit.simulators.model.events import stream
+from testkit.simulators.model.images import images, png_of_name
+from testkit.simulators.model.refusals import ApiError, add_error_shapes, planned_error, unsupported
+from testkit.simulators.model.requests import (
+    Asked,
+    ChatRequest,
+    CompletionRequest,
+    EmbeddingRequest,
+    ImagesRequest,
+    ResponsesRequest,
+    SpeechRequest,
+    TranscriptionRequest,
+    form_of,
+    json_object,
+)
+from testkit.simulators.stage import Stage
 
+_Asked = TypeVar("_Asked", bound=Asked)
 _OPERATIONS = {
     ("POST", "/v1/chat/completions"): "create_chat_completion",
+    ("POST", "/v1/responses"): "create_response",
+    ("POST", "/v1/completions"): "create_completion",
+    ("POST", "/v1/embeddings"): "create_embedding",
+    ("POST", "/v1/images/generations"): "generate_images",
+    ("POST", "/v1/images/edits"): "edit_images",
+    ("POST", "/v1/audio/speech"): "create_speech",
+    ("POST", "/v1/audio/transcriptions"): "create_transcription",
     ("GET", "/v1/models"): "list_models",
 }
-_ERROR_TYPE = {400: "invalid_request_error", 401: "invalid_request_error", 404: "invalid_request_error"}
-_ERROR_TYPE |= {429: "rate_limit_error", 500: "server_error", 503: "server_error"}
-_CHOICES_MAX = 16
+_MODELS = (
+    *("gpt-4o-mini", "gpt-4o", "free-chat", "gpt-3.5-turbo-instruct", "text-embedding-3-small"),
+    *("gpt-image-1", "tts-1", "whisper-1"),
+)
 
 
 class ModelSettings(BaseModel):
@@ -33,174 +55,167 @@ class ModelSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     api_key: str = Field(default="sk-simulated-upstream", min_length=1)
-    models: tuple[str, ...] = ("gpt-4o-mini", "gpt-4o", "free-chat")
+    models: tuple[str, ...] = _MODELS
+    """Each is served on every route."""
     seed: int = 1
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(extra="allow")
-
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[dict[str, Any]] | None = None
-
-
-class _ChatRequest(BaseModel):
-    """The request's members that change the answer; the others are accepted as the real API accepts them."""
-
-    model_config = ConfigDict(extra="allow")
-
-    model: str
-    messages: Annotated[list[_Message], Field(min_length=1)]
-    n: int = Field(default=1, ge=1, le=_CHOICES_MAX)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_completion_tokens: int | None = Field(default=None, ge=1)
-    stream: bool = False
-
-    def tokens_max(self) -> int | None:
-        """The newer name of the limit wins."""
-        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
-
-
-class _ApiError(Exception):
-    def __init__(self, status: int, message: str, *, code: str | None, parameter: str | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body = _error_body(status, message, code=code, parameter=parameter)
 
 
 def create_model(settings: ModelSettings | None = None, *, now: Callable[[], datetime] = machine_time) -> FastAPI:
     """The whole simulator as one ASGI application; `now` is the base of its movable clock."""
     settings = settings or ModelSettings()
-    plan, calls, clock = FaultPlan(), CallLog(), MovableClock(now)
+    stage, clock = Stage(), MovableClock(now)
     app = FastAPI(title="Simulated model provider", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(control_router(plan=plan, calls=calls, clock=clock))
+    app.include_router(control_router(stage, clock))
 
     @app.post("/control/reset")
     async def start_over() -> dict[str, Any]:
         """Forgets calls and faults."""
-        plan.clear()
-        calls.clear()
+        stage.clear()
         return {"reset": True}
 
-    api = _create_api(settings, clock)
-    app.mount("/v1", Door(api, plan=plan, calls=calls, name_operation=_name_operation, error_body=_planned_error))
+    @app.get("/files/{name}")
+    async def get_file(name: str) -> Response:
+        """A picture whose address an answer gave."""
+        content = png_of_name(name)
+        return Response(status_code=404) if content is None else Response(content, media_type="image/png")
+
+    api = _create_api(_Provider(settings, clock))
+    app.mount("/v1", Door(api, stage=stage, name_operation=_name_operation, error_body=planned_error))
     return app
 
 
-def _create_api(settings: ModelSettings, clock: MovableClock) -> FastAPI:
+class _Provider:
+    """What all routes need: who may call which model, and what time it is."""
+
+    def __init__(self, settings: ModelSettings, clock: MovableClock) -> None:
+        self.settings = settings
+        self.seed = settings.seed
+        self._clock = clock
+
+    @property
+    def now(self) -> int:
+        """The moment that answers carry."""
+        return int(self._clock.now().timestamp())
+
+    def check_key(self, request: Request) -> None:
+        """Raises ApiError unless the caller has the key."""
+        expected = f"Bearer {self.settings.api_key}".encode()
+        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
+            raise ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
+
+    def check_model(self, name: str) -> None:
+        """Raises ApiError unless the model is served."""
+        if name not in self.settings.models:
+            message = f"The model `{name}` does not exist or you do not have access to it."
+            raise ApiError(404, message, code="model_not_found")
+
+    async def read(self, request: Request, kind: type[_Asked], body: dict[str, Any] | None = None) -> _Asked:
+        """The request, from somebody who has the key, for a model that is served; its body unless `body` is given."""
+        self.check_key(request)
+        asked = kind.model_validate(await json_object(request) if body is None else body)
+        self.check_model(asked.model)
+        return asked
+
+
+def _create_api(provider: _Provider) -> FastAPI:
     api = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    _add_error_shapes(api)
-
-    @api.get("/models")
-    async def list_models(request: Request) -> dict[str, Any]:
-        _check_key(request, settings)
-        return {"object": "list", "data": [_model_object(name) for name in settings.models]}
-
-    @api.get("/models/{name}")
-    async def get_model(request: Request, name: str) -> dict[str, Any]:
-        _check_key(request, settings)
-        _check_model(name, settings)
-        return _model_object(name)
-
-    @api.post("/chat/completions")
-    async def create_chat_completion(request: Request) -> JSONResponse:
-        _check_key(request, settings)
-        asked = _ChatRequest.model_validate(await _json_object(request))
-        _check_model(asked.model, settings)
-        if asked.stream:
-            raise _ApiError(
-                400, "This simulator answers without streaming.", code="unsupported_value", parameter="stream"
-            )
-        completion = complete(
-            seed=settings.seed,
-            model=asked.model,
-            messages=[message.model_dump() for message in asked.messages],
-            choices=asked.n,
-            tokens_max=asked.tokens_max(),
-        )
-        body = _as_json(completion, model=asked.model, created_at=clock.now())
-        return JSONResponse(body | usage_of(completion, usage_variant_of(request.scope)))
-
+    add_error_shapes(api)
+    _add_models(api, provider)
+    _add_texts(api, provider)
+    _add_images(api, provider)
+    _add_sounds(api, provider)
     return api
 
 
-def _as_json(completion: Completion, *, model: str, created_at: datetime) -> dict[str, Any]:
-    return {
-        "id": completion.id,
-        "object": "chat.completion",
-        "created": int(created_at.timestamp()),
-        "model": model,
-        "choices": [
-            {
-                "index": index,
-                "message": {"role": "assistant", "content": reply.text, "refusal": None},
-                "logprobs": None,
-                "finish_reason": reply.finish_reason,
-            }
-            for index, reply in enumerate(completion.replies)
-        ],
-        "service_tier": "default",
-        "system_fingerprint": "fp_simulated",
-    }
+def _add_models(api: FastAPI, provider: _Provider) -> None:
+    @api.get("/models")
+    async def list_models(request: Request) -> dict[str, Any]:
+        provider.check_key(request)
+        return {"object": "list", "data": [_model_object(name) for name in provider.settings.models]}
+
+    @api.get("/models/{name}")
+    async def get_model(request: Request, name: str) -> dict[str, Any]:
+        provider.check_key(request)
+        provider.check_model(name)
+        return _model_object(name)
+
+
+def _add_texts(api: FastAPI, provider: _Provider) -> None:
+    @api.post("/chat/completions")
+    async def create_chat_completion(request: Request) -> Response:
+        asked = await provider.read(request, ChatRequest)
+        completion = chat.chat_completion(asked, seed=provider.seed)
+        shape, fault = chat.ChatShape(asked.model, provider.now), fault_of(request.scope)
+        if asked.stream:
+            return stream(chat.as_events(completion, shape, fault, includes_usage=asked.includes_usage))
+        return JSONResponse(chat.as_json(completion, shape, fault))
+
+    @api.post("/completions")
+    async def create_completion(request: Request) -> Response:
+        asked = await provider.read(request, CompletionRequest)
+        completion = chat.text_completion(asked, seed=provider.seed)
+        shape, fault = chat.TextShape(asked.model, provider.now), fault_of(request.scope)
+        if asked.stream:
+            return stream(chat.as_events(completion, shape, fault, includes_usage=asked.includes_usage))
+        return JSONResponse(chat.as_json(completion, shape, fault))
+
+    @api.post("/responses")
+    async def create_response(request: Request) -> Response:
+        asked = await provider.read(request, ResponsesRequest)
+        completion = responses.response_completion(asked, seed=provider.seed)
+        now, fault = provider.now, fault_of(request.scope)
+        if asked.stream:
+            return stream(responses.as_events(asked, completion, created_at=now, fault=fault))
+        return JSONResponse(responses.as_object(asked, completion, created_at=now, fault=fault))
+
+    @api.post("/embeddings")
+    async def create_embedding(request: Request) -> Response:
+        asked = await provider.read(request, EmbeddingRequest)
+        return JSONResponse(embed(asked, seed=provider.seed, fault=fault_of(request.scope)))
+
+
+def _add_images(api: FastAPI, provider: _Provider) -> None:
+    def answer(request: Request, asked: ImagesRequest) -> Response:
+        if asked.stream:
+            raise unsupported("stream", "This simulator draws without streaming.")
+        files_url = f"{request.url.scheme}://{request.url.netloc}/files"
+        fault = fault_of(request.scope)
+        return JSONResponse(images(asked, created_at=provider.now, files_url=files_url, fault=fault))
+
+    @api.post("/images/generations")
+    async def generate_images(request: Request) -> Response:
+        return answer(request, await provider.read(request, ImagesRequest))
+
+    @api.post("/images/edits")
+    async def edit_images(request: Request) -> Response:
+        provider.check_key(request)
+        fields, files = await form_of(request)
+        if not files.get("image"):
+            raise ApiError(400, "Missing required parameter: 'image'.", parameter="image")
+        return answer(request, await provider.read(request, ImagesRequest, fields))
+
+
+def _add_sounds(api: FastAPI, provider: _Provider) -> None:
+    @api.post("/audio/speech")
+    async def create_speech(request: Request) -> Response:
+        content, media_type = audio.speech(await provider.read(request, SpeechRequest))
+        return Response(content, media_type=media_type)
+
+    @api.post("/audio/transcriptions")
+    async def create_transcription(request: Request) -> Response:
+        provider.check_key(request)
+        fields, files = await form_of(request)
+        asked = await provider.read(request, TranscriptionRequest, fields)
+        sound = b"".join(files.get("file", [])[:1])
+        heard = audio.transcription(asked, sound, seed=provider.seed, fault=fault_of(request.scope))
+        return PlainTextResponse(heard) if isinstance(heard, str) else JSONResponse(heard)
 
 
 def _model_object(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 1_700_000_000, "owned_by": "simulator"}
 
 
-def _check_key(request: Request, settings: ModelSettings) -> None:
-    expected = f"Bearer {settings.api_key}".encode()
-    if not hmac.compare_digest(request.headers.get("authorization", "").encode(), expected):
-        raise _ApiError(401, "Incorrect API key provided.", code="invalid_api_key")
-
-
-def _check_model(name: str, settings: ModelSettings) -> None:
-    if name not in settings.models:
-        raise _ApiError(
-            404, f"The model `{name}` does not exist or you do not have access to it.", code="model_not_found"
-        )
-
-
-async def _json_object(request: Request) -> dict[str, Any]:
-    try:
-        body = json.loads(await request.body())
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise _ApiError(400, "We could not parse the JSON body of your request.", code=None)
-    return body
-
-
 def _name_operation(method: str, path: str) -> str:
     if path.startswith("/v1/models/"):
         return "get_model"
     return _OPERATIONS.get((method, path), "unknown")
-
-
-def _planned_error(status: int) -> dict[str, Any]:
-    messages = {429: "Rate limit reached for requests.", 503: "The engine is currently overloaded."}
-    code = "rate_limit_exceeded" if status == 429 else None  # noqa: PLR2004 - the HTTP status speaks for itself
-    return _error_body(status, messages.get(status, "The server had an error."), code=code)
-
-
-def _error_body(status: int, message: str, *, code: str | None, parameter: str | None = None) -> dict[str, Any]:
-    kind = _ERROR_TYPE.get(status, "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": parameter, "code": code}}
-
-
-def _add_error_shapes(api: FastAPI) -> None:
-    @api.exception_handler(_ApiError)
-    async def own_error(_: Request, error: _ApiError) -> JSONResponse:
-        return JSONResponse(error.body, status_code=error.status)
-
-    @api.exception_handler(HTTPException)
-    async def unknown_address(request: Request, error: HTTPException) -> JSONResponse:
-        message = f"Invalid URL ({request.method} {request.url.path})"
-        return JSONResponse(_error_body(error.status_code, message, code=None), status_code=error.status_code)
-
-    @api.exception_handler(ValidationError)
-    async def bad_request(_: Request, error: ValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        parameter = ".".join(str(part) for part in first["loc"])
-        body = _error_body(400, f"Invalid value for '{parameter}': {first['msg']}", code=None, parameter=parameter)
-        return JSONResponse(body, status_code=400)

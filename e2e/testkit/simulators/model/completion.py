@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from testkit.simulators.faults import UsageVariant
+from testkit.simulators.model.usage import Usage
 
 _TOKEN = re.compile(r" ?\w{1,4}|\s|[^\w\s]")
 _TOKENS_PER_MESSAGE = 3
@@ -15,6 +15,7 @@ _TOKENS_BEFORE_THE_REPLY = 3
 _TOKENS_PER_IMAGE = 85
 _REPLY_WORDS_MIN = 12
 _REPLY_WORDS_MAX = 48
+_REASONING_TOKENS = 16
 _SAYING = (
     "a balance ledger holds steady when every entry finds its pair and nothing moves twice because the books say so "
     "while small sums add up over time with care in plain words that people can check"
@@ -27,6 +28,8 @@ class Reply:
 
     tokens: tuple[str, ...]
     finish_reason: str
+    tool: str | None = None
+    """The name of a function that the model wants called; its tokens are then the arguments, as JSON."""
 
     @property
     def text(self) -> str:
@@ -36,16 +39,26 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole answer; JSON and, one day, a stream are two ways to send it."""
+    """A whole answer; JSON and a stream are two ways to send it.
 
-    id: str
+    `digest` is as good as its id: hexadecimal digits that follow from seed and request.
+    """
+
+    digest: str
     replies: tuple[Reply, ...]
     prompt_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def completion_tokens(self) -> int:
-        """The tokens of all choices together, which is what providers charge."""
-        return sum(len(reply.tokens) for reply in self.replies)
+        """The tokens of all choices together, thoughts that nobody sees included, which is what providers charge."""
+        return self.reasoning_tokens + sum(len(reply.tokens) for reply in self.replies)
+
+    @property
+    def usage(self) -> Usage:
+        """What is charged."""
+        return Usage(self.prompt_tokens, self.completion_tokens, self.cached_tokens, self.reasoning_tokens)
 
 
 def tokens_of(text: str) -> tuple[str, ...]:
@@ -63,45 +76,39 @@ def prompt_tokens_of(messages: list[dict[str, Any]]) -> int:
 
 
 def complete(
-    *, seed: int, model: str, messages: list[dict[str, Any]], choices: int, tokens_max: int | None
+    *,
+    seed: int,
+    model: str,
+    messages: list[dict[str, Any]],
+    choices: int = 1,
+    tokens_max: int | None = None,
+    tool: str | None = None,
+    is_reasoning: bool = False,
+    is_cached: bool = False,
 ) -> Completion:
-    """The model's answer; the same seed and request give the same answer in every process."""
+    """The model's answer; the same seed and request give the same answer in every process.
+
+    Args:
+        seed: of everything that it says.
+        model: its name.
+        messages: the conversation, `role` and `content` each.
+        choices: how many replies.
+        tokens_max: the most tokens of one reply.
+        tool: the function that each reply calls instead of talking.
+        is_reasoning: thinks before it talks, in tokens that are counted and not shown.
+        is_cached: knows half of the conversation already.
+    """
     asked = json.dumps([seed, model, messages, choices, tokens_max], sort_keys=True, ensure_ascii=False)
     digest = hashlib.sha256(asked.encode(errors="surrogatepass")).hexdigest()
     chance = random.Random(digest)  # noqa: S311 - a reproducible answer is wanted here, not a secret
-    replies = tuple(_reply(chance, tokens_max) for _ in range(choices))
-    return Completion(id=f"chatcmpl-{digest[:29]}", replies=replies, prompt_tokens=prompt_tokens_of(messages))
-
-
-def usage_of(completion: Completion, variant: UsageVariant | None) -> dict[str, Any]:
-    """The `usage` member of an answer, as a dict to merge into it; empty where usage is absent."""
-    prompt, output = completion.prompt_tokens, completion.completion_tokens
-    if variant is None:
-        return {"usage": _openai_usage(prompt, output)}
-    told: dict[UsageVariant, dict[str, Any]] = {
-        UsageVariant.ABSENT: {},
-        UsageVariant.NULL: {"usage": None},
-        UsageVariant.EMPTY: {"usage": {}},
-        UsageVariant.ZERO: {"usage": _openai_usage(0, 0)},
-        UsageVariant.NEGATIVE: {"usage": _openai_usage(-prompt, -output)},
-        UsageVariant.OTHER_NAMES: {"usage": {"input_tokens": prompt, "output_tokens": output}},
-    }
-    return told[variant]
-
-
-def _openai_usage(prompt: int, output: int) -> dict[str, Any]:
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": output,
-        "total_tokens": prompt + output,
-        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-        "completion_tokens_details": {
-            "reasoning_tokens": 0,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-    }
+    prompt_tokens = prompt_tokens_of(messages)
+    return Completion(
+        digest=digest,
+        replies=tuple(_reply(chance, tokens_max, tool) for _ in range(choices)),
+        prompt_tokens=prompt_tokens,
+        cached_tokens=prompt_tokens // 2 if is_cached else 0,
+        reasoning_tokens=_REASONING_TOKENS if is_reasoning else 0,
+    )
 
 
 def _content_tokens(message: dict[str, Any]) -> int:
@@ -113,9 +120,10 @@ def _content_tokens(message: dict[str, Any]) -> int:
     )
 
 
-def _reply(chance: random.Random, tokens_max: int | None) -> Reply:
+def _reply(chance: random.Random, tokens_max: int | None, tool: str | None) -> Reply:
     words = chance.choices(_SAYING.split(), k=chance.randint(_REPLY_WORDS_MIN, _REPLY_WORDS_MAX))
-    tokens = tokens_of(" ".join(words).capitalize() + ".")
+    said = " ".join(words)
+    tokens = tokens_of(said.capitalize() + "." if tool is None else json.dumps({"said": said}))
     if tokens_max is not None and tokens_max < len(tokens):
-        return Reply(tokens[:tokens_max], "length")
-    return Reply(tokens, "stop")
+        return Reply(tokens[:tokens_max], "length", tool)
+    return Reply(tokens, "stop" if tool is None else "tool_calls", tool)

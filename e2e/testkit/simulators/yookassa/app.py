@@ -9,11 +9,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from testkit.simulators.calls import CallLog
 from testkit.simulators.clock import MovableClock, machine_time
 from testkit.simulators.control import control_router
 from testkit.simulators.door import Door
-from testkit.simulators.faults import FaultPlan
+from testkit.simulators.stage import Stage
 from testkit.simulators.yookassa.api import Counter, create_api, name_operation
 from testkit.simulators.yookassa.control import shop_router
 from testkit.simulators.yookassa.idempotence import IdempotenceKeys
@@ -39,13 +38,13 @@ class YookassaSettings(BaseModel):
 def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[], datetime] = machine_time) -> FastAPI:
     """The whole simulator as one ASGI application; `now` is the base of its movable clock."""
     settings = settings or YookassaSettings()
-    plan, calls, clock = FaultPlan(), CallLog(), MovableClock(now)
+    stage, clock = Stage(), MovableClock(now)
     notifier = Notifier(clock, settings.webhook)
     shop = Shop(settings.shop_id, seed=settings.seed, clock=clock, announce=notifier.announce)
     keys = IdempotenceKeys(clock)
 
     def start_over() -> None:
-        for part in (plan, calls, notifier, shop, keys):
+        for part in (stage, notifier, shop, keys):
             part.clear()
 
     @contextlib.asynccontextmanager
@@ -54,7 +53,7 @@ def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[
             yield
 
     app = FastAPI(title="Simulated YooKassa", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(control_router(plan=plan, calls=calls, clock=clock, after_advance=shop.let_things_expire))
+    app.include_router(control_router(stage, clock, after_advance=shop.let_things_expire))
     app.include_router(shop_router(shop, notifier, start_over=start_over))
     app.include_router(pages_router(shop, notifier))
     _add_refusals(app, shop)
@@ -63,7 +62,7 @@ def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[
         return planned_error_json(shop.new_error_id(), status)
 
     api = create_api(Counter(shop, keys, secret_key=settings.secret_key), public_url=settings.public_url)
-    app.mount("/v3", Door(api, plan=plan, calls=calls, name_operation=name_operation, error_body=planned_error))
+    app.mount("/v3", Door(api, stage=stage, name_operation=name_operation, error_body=planned_error))
     return app
 
 
