@@ -1,11 +1,12 @@
-"""Reads a streamed chat completion, chunk by chunk.
+"""Reads a streamed completion, chunk by chunk: of a chat, or of a text as models before chat wrote them.
 
-Source of the chunks: OpenAI's API reference, "Chat completion chunk" and `stream_options`.
+Source of the chunks: OpenAI's API reference, "Chat completion chunk", "Create completion" and `stream_options`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from billing.gateway.errors import UpstreamBroken
@@ -24,6 +25,19 @@ _DONE_DATA = "[DONE]"
 _ABOUT = ("id", "created", "system_fingerprint")
 
 
+@dataclass(frozen=True, slots=True)
+class ChunkShape:
+    """How a door's chunks call themselves, and where in a choice the text stands that the model wrote."""
+
+    kind: str
+    written: str
+    nothing_written: Mapping[str, Any]
+
+
+CHAT_CHUNK = ChunkShape("chat.completion.chunk", "delta", {"delta": {}})
+COMPLETION_CHUNK = ChunkShape("text_completion", "text", {"text": ""})
+
+
 class ChatStreamMeter:
     """Passes chunks on under the model's public name, keeps usage for the end, and counts every text in the deltas."""
 
@@ -35,11 +49,13 @@ class ChatStreamMeter:
         shows_usage: bool,
         public_model: str,
         upstream_model: str,
+        shape: ChunkShape = CHAT_CHUNK,
     ) -> None:
         self._own_count = own_count
         self._choices = choices
         self._shows_usage = shows_usage
         self._public_model = public_model
+        self._shape = shape
         self._output = TextTally()
         self._usage: object = None
         self._about: dict[str, Any] = {}
@@ -94,7 +110,10 @@ class ChatStreamMeter:
     def stopped(self, refusal: BillingError, receipt: Receipt) -> bytes:
         """A chunk that ends every open choice as cut for its length and says why, usage if asked for, the end mark."""
         why = openai_error(refusal)["error"]
-        cut = [{"index": index, "delta": {}, "finish_reason": "length"} for index in sorted(self._open_choices)]
+        cut = [
+            {"index": index, **self._shape.nothing_written, "finish_reason": "length"}
+            for index in sorted(self._open_choices)
+        ]
         billing = {**receipt.to_json(), "stopped": {name: why[name] for name in why if name not in {"type", "param"}}}
         return _event({**self._own_chunk(), "choices": cut, "billing": billing}) + self._usage_chunk(receipt) + DONE
 
@@ -111,7 +130,7 @@ class ChatStreamMeter:
     def _count(self, choices: list[dict[str, Any]]) -> None:
         """Text that comes after a usage report shows that the report was not the last word."""
         for choice in choices:
-            for text in texts(choice.get("delta")):
+            for text in texts(choice.get(self._shape.written)):
                 if text:
                     self._output.add(text)
                     self._usage = None
@@ -131,7 +150,7 @@ class ChatStreamMeter:
         return _event({**self._own_chunk(), "choices": [], "usage": usage, "billing": receipt.to_json()})
 
     def _own_chunk(self) -> dict[str, Any]:
-        return {**self._about, "object": "chat.completion.chunk", "model": self._public_model}
+        return {**self._about, "object": self._shape.kind, "model": self._public_model}
 
 
 def usage_view(quantities: Quantities) -> dict[str, Any]:
