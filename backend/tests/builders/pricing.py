@@ -8,7 +8,7 @@ from datetime import datetime
 from backend.tests.builders.wallets import RUB, rub
 from backend.tests.fakes.clock import NOON
 from billing.kit.money import Money
-from billing.pricing.rules import NewRate, Rate, RateId, RateSnapshot, Unit
+from billing.pricing.rules import Modality, NewRate, Rate, RateId, RateSnapshot, Unit, modality_of
 
 
 def new_rate(
@@ -37,4 +37,5 @@ def snapshot(prices: Mapping[Unit, int], *, at: datetime = NOON) -> RateSnapshot
         )
         for unit, micros in prices.items()
     }
-    return RateSnapshot("model", RUB, rates)
+    modality = next((modality_of(unit) for unit in prices if unit is not Unit.REQUEST), Modality.TEXT)
+    return RateSnapshot("model", RUB, rates, modality)

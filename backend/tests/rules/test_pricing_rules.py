@@ -76,13 +76,15 @@ class TestThePriceOfAnOperation:
     def test_is_never_above_the_highest_price_of_the_same_tokens(
         self, quantities: dict[Unit, int], rates: RateSnapshot
     ) -> None:
-        highest = highest_price_of(
-            rates,
-            input_tokens=quantities[Unit.INPUT] + quantities[Unit.CACHED_INPUT],
-            output_tokens=quantities[Unit.OUTPUT] + quantities[Unit.REASONING],
-        )
+        reshuffled = {
+            **quantities,
+            Unit.INPUT: 0,
+            Unit.CACHED_INPUT: quantities[Unit.INPUT] + quantities[Unit.CACHED_INPUT],
+            Unit.OUTPUT: quantities[Unit.OUTPUT] + quantities[Unit.REASONING],
+            Unit.REASONING: 0,
+        }
 
-        assert price_of(quantities, rates) <= highest
+        assert price_of(quantities, rates) <= highest_price_of(rates, reshuffled) == highest_price_of(rates, quantities)
 
 
 class TestARateToBePublished:
@@ -111,7 +113,7 @@ class TestASnapshot:
     def test_says_in_json_all_that_a_price_needs(self) -> None:
         described = snapshot({Unit.INPUT: 7, Unit.OUTPUT: 9}, at=datetime(2026, 1, 1, tzinfo=UTC)).to_json()
 
-        assert described["currency"] == "RUB"
+        assert (described["currency"], described["modality"]) == ("RUB", "text")
         assert described["rates"] == [
             {
                 "id": f"rat_{unit.value}",

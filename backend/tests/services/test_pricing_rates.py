@@ -78,7 +78,7 @@ class TestAModelWithoutAPrice:
             with pytest.raises(PriceUnknown) as refusal:
                 await pricing.rates_for(uow, model, RUB, NOON)
 
-        assert refusal.value.facts == {"model": model, "currency": "RUB"}
+        assert refusal.value.facts == {"model": model, "currency": "RUB", "modality": "text"}
 
     async def test_for_output_is_refused(self, pricing: PricingService, begin: Begin, model: str) -> None:
         async with begin() as uow:
@@ -139,8 +139,8 @@ class TestTheTable:
                 await uow.connection.execute(
                     text(
                         "INSERT INTO rates (id, model, currency, unit, price_micros, is_free, is_active, provider,"
-                        " version, effective_from)"
-                        " VALUES ('rat_x', 'm', 'RUB', 'input_tokens', :price, :is_free, true, 'p', 1, now())",
+                        " version, effective_from, modality)"
+                        " VALUES ('rat_x', 'm', 'RUB', 'input_tokens', :price, :is_free, true, 'p', 1, now(), 'text')",
                     ),
                     {"price": price, "is_free": is_free},
                 )

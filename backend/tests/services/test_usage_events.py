@@ -39,6 +39,8 @@ async def event(wallets: Wallets) -> UsageEvent:
         person_id=None,
         api_key_id=None,
         billing_source=BillingSource.PAYG,
+        door="chat/completions",
+        provider="tests",
         model_asked="m",
         model_priced="m",
         model_used="m-1",

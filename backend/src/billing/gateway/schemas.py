@@ -10,7 +10,7 @@ from billing.gateway.calls import Answer
 from billing.gateway.rules import error_shape
 from billing.gateway.service import PublicPricing
 from billing.kit.errors import BillingError
-from billing.pricing.rules import RateSnapshot, Unit
+from billing.pricing.rules import RateSnapshot
 from billing.pricing.schemas import ModelPriceView
 from billing.quotas.schemas import FreeLimitsView
 
@@ -55,7 +55,7 @@ class ModelView(BaseModel):
     @classmethod
     def of(cls, snapshot: RateSnapshot) -> Self:
         """This model; it is as old as its present price."""
-        rate = snapshot.rate_of(Unit.OUTPUT)
+        rate = snapshot.newest
         return cls(id=snapshot.model, created=int(rate.effective_from.timestamp()), owned_by=rate.provider)
 
 

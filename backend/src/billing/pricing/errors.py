@@ -1,7 +1,7 @@
 """What pricing refuses.
 
 BillingError
-├── PriceUnknown        no rate for this model in this currency: never free
+├── PriceUnknown        no complete price for this use of a model in this currency: never free
 ├── RateRefused         a rate that nobody can mean
 └── DiscountRefused     a discount outside 0 to 100 per cent
 """
@@ -15,16 +15,17 @@ from billing.kit.money import Currency
 
 
 class PriceUnknown(BillingError):
-    """The model has no rate in the wallet's currency at this moment; there is no conversion and nothing is free."""
+    """What the call needs has no rate in the wallet's currency now; nothing is converted, nothing is free."""
 
     code = "price_unknown"
 
-    def __init__(self, model: str, currency: Currency) -> None:
+    def __init__(self, model: str, currency: Currency, modality: str) -> None:
         super().__init__(
-            f"The model {model} has no price in {currency}, so it cannot be called.",
-            facts={"model": model, "currency": currency},
+            f"The model {model} has no complete price for {modality} in {currency}, so it cannot be called.",
+            facts={"model": model, "currency": currency, "modality": modality},
         )
         self.model = model
+        self.modality = modality
         self.currency = currency
 
 

@@ -12,33 +12,41 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.models import RateRow
-from billing.pricing.rules import NewRate, Rate, RateId, Unit
+from billing.pricing.rules import Modality, NewRate, Rate, RateId, RateKey, Unit
 
 MODELS_MAX = 1000
 
 
 async def effective_rates(
-    uow: UnitOfWork, currency: Currency, at: datetime, *, model: str | None = None
-) -> list[tuple[str, Rate]]:
-    """The rates in force at this moment, of one model or of all, with their models; by model, then by unit."""
+    uow: UnitOfWork,
+    currency: Currency,
+    at: datetime,
+    *,
+    model: str | None = None,
+    modality: Modality | None = None,
+) -> list[tuple[str, Modality, Rate]]:
+    """The rates in force at this moment with their models and modalities, of one or all; by model, modality, unit."""
     newest = _newest_by_unit(currency, at)
     if model is not None:
         newest = newest.where(RateRow.model == model)
+    if modality is not None:
+        newest = newest.where(RateRow.modality == modality.value)
     candidate = newest.subquery()
     # The newest row of a unit may be its withdrawal; an older row must not come back then.
-    in_force = select(candidate).where(candidate.c.is_active).order_by(candidate.c.model, candidate.c.unit)
+    in_force = select(candidate).where(candidate.c.is_active).order_by(*_key(candidate.c))
     rows = await uow.connection.execute(in_force.limit(MODELS_MAX * len(Unit)))
-    return [(row.model, _as_rate(row)) for row in rows]
+    return [(row.model, Modality(row.modality), _as_rate(row)) for row in rows]
 
 
-async def last_versions(uow: UnitOfWork, models: Sequence[str]) -> dict[tuple[str, str, str], int]:
-    """The highest version of each (model, currency, unit) of these models."""
+async def last_versions(uow: UnitOfWork, models: Sequence[str]) -> dict[RateKey, int]:
+    """The highest version of each rate of these models."""
+    key = (RateRow.model, RateRow.currency, RateRow.modality, RateRow.unit)
     rows = await uow.connection.execute(
-        select(RateRow.model, RateRow.currency, RateRow.unit, func.max(RateRow.version).label("version"))
-        .where(RateRow.model.in_(models))
-        .group_by(RateRow.model, RateRow.currency, RateRow.unit),
+        select(*key, func.max(RateRow.version).label("version")).where(RateRow.model.in_(models)).group_by(*key),
     )
-    return {(row.model, row.currency, row.unit): row.version for row in rows}
+    return {
+        RateKey(row.model, Currency(row.currency), Modality(row.modality), Unit(row.unit)): row.version for row in rows
+    }
 
 
 async def insert_rates(uow: UnitOfWork, rates: Sequence[tuple[RateId, int, NewRate]]) -> None:
@@ -50,6 +58,7 @@ async def insert_rates(uow: UnitOfWork, rates: Sequence[tuple[RateId, int, NewRa
                 "id": rate_id,
                 "model": rate.model,
                 "currency": rate.price.currency,
+                "modality": rate.priced_modality.value,
                 "unit": rate.unit.value,
                 "price_micros": rate.price.micros,
                 "is_free": rate.is_free,
@@ -67,9 +76,13 @@ def _newest_by_unit(currency: Currency, at: datetime) -> Select[Any]:
     return (
         select(RateRow)
         .where(RateRow.currency == currency, RateRow.effective_from <= at)
-        .ext(distinct_on(RateRow.model, RateRow.unit))
-        .order_by(RateRow.model, RateRow.unit, RateRow.effective_from.desc(), RateRow.version.desc())
+        .ext(distinct_on(*_key(RateRow)))
+        .order_by(*_key(RateRow), RateRow.effective_from.desc(), RateRow.version.desc())
     )
+
+
+def _key(columns: Any) -> tuple[Any, Any, Any]:
+    return columns.model, columns.modality, columns.unit
 
 
 def _as_rate(row: Row[Any]) -> Rate:

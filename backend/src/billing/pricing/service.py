@@ -12,7 +12,7 @@ from billing.kit.money import Currency
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing import repository
 from billing.pricing.errors import PriceUnknown
-from billing.pricing.rules import NewRate, RateId, RateSnapshot, require_meaningful
+from billing.pricing.rules import Modality, NewRate, RateId, RateSnapshot, require_meaningful
 
 
 class PricingService:
@@ -21,24 +21,31 @@ class PricingService:
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
 
-    async def rates_for(self, uow: UnitOfWork, model: str, currency: Currency, at: datetime) -> RateSnapshot:
-        """The model's rates in this currency at this moment.
+    async def rates_for(
+        self, uow: UnitOfWork, model: str, currency: Currency, at: datetime, modality: Modality = Modality.TEXT
+    ) -> RateSnapshot:
+        """The model's rates for this modality in this currency at this moment.
 
         Raises:
-            PriceUnknown: input or output has no rate in force; a model without a price is never free.
+            PriceUnknown: something that such a call needs has no rate in force; a model without a price is never free.
         """
-        found = await repository.effective_rates(uow, currency, at, model=model)
-        snapshot = RateSnapshot(model, currency, {rate.unit: rate for _, rate in found})
+        found = await repository.effective_rates(uow, currency, at, model=model, modality=modality)
+        snapshot = RateSnapshot(model, currency, {rate.unit: rate for _, _, rate in found}, modality)
         if not snapshot.is_complete:
-            raise PriceUnknown(model, currency)
+            raise PriceUnknown(model, currency, modality)
         return snapshot
 
-    async def price_list(self, uow: UnitOfWork, currency: Currency, at: datetime) -> tuple[RateSnapshot, ...]:
-        """Every model that can be called in this currency at this moment, by name; 1000 at the most."""
-        found = await repository.effective_rates(uow, currency, at)
+    async def price_list(
+        self, uow: UnitOfWork, currency: Currency, at: datetime, modality: Modality | None = None
+    ) -> tuple[RateSnapshot, ...]:
+        """Everything that can be called in this currency at this moment, by model and modality; 1000 at the most.
+
+        A model that can be called for several modalities appears once for each.
+        """
+        found = await repository.effective_rates(uow, currency, at, modality=modality)
         snapshots = (
-            RateSnapshot(model, currency, {rate.unit: rate for _, rate in rows})
-            for model, rows in groupby(found, key=itemgetter(0))
+            RateSnapshot(model, currency, {rate.unit: rate for _, _, rate in rows}, priced)
+            for (model, priced), rows in groupby(found, key=itemgetter(0, 1))
         )
         return tuple(snapshot for snapshot in snapshots if snapshot.is_complete)
 
@@ -53,7 +60,6 @@ class PricingService:
         versions = await repository.last_versions(uow, [rate.model for rate in rates])
         numbered = []
         for rate in rates:
-            key = (rate.model, str(rate.price.currency), rate.unit.value)
-            versions[key] = versions.get(key, 0) + 1
-            numbered.append((RateId(self._ids.new("rat")), versions[key], rate))
+            versions[rate.key] = versions.get(rate.key, 0) + 1
+            numbered.append((RateId(self._ids.new("rat")), versions[rate.key], rate))
         await repository.insert_rates(uow, numbered)

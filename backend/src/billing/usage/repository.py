@@ -12,7 +12,7 @@ from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.rules import Unit
 from billing.usage.models import UsageEventRow
-from billing.usage.rules import BillingSource, EstimateReason, UsageEvent
+from billing.usage.rules import TOKENS, BillingSource, EstimateReason, UsageEvent
 from billing.wallets.rules import OperationId, WalletId
 
 
@@ -27,10 +27,13 @@ async def insert_event(uow: UnitOfWork, event: UsageEvent) -> bool:
             person_id=event.person_id,
             api_key_id=event.api_key_id,
             billing_source=event.billing_source.value,
+            door=event.door,
+            provider=event.provider,
             model_asked=event.model_asked,
             model_priced=event.model_priced,
             model_used=event.model_used,
-            **{unit.value: event.quantities.get(unit, 0) for unit in Unit},
+            **{unit.value: event.quantities[unit] for unit in TOKENS},
+            units={unit.value: count for unit, count in event.quantities.items() if unit not in TOKENS},
             raw_cost_micros=event.raw_cost.micros,
             charged_micros=event.charged.micros,
             currency=event.charged.currency,
@@ -74,10 +77,15 @@ def _as_event(row: Row[Any]) -> UsageEvent:
         person_id=None if row.person_id is None else PersonId(row.person_id),
         api_key_id=row.api_key_id,
         billing_source=BillingSource(row.billing_source),
+        door=row.door,
+        provider=row.provider,
         model_asked=row.model_asked,
         model_priced=row.model_priced,
         model_used=row.model_used,
-        quantities={unit: getattr(row, unit.value) for unit in Unit},
+        quantities={
+            **{unit: getattr(row, unit.value) for unit in TOKENS},
+            **{Unit(name): count for name, count in row.units.items()},
+        },
         raw_cost=Money(row.raw_cost_micros, currency),
         charged=Money(row.charged_micros, currency),
         discount_percent=row.discount_percent,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel
 
@@ -14,15 +14,28 @@ from billing.usage.rules import BillingSource, EstimateReason, UsageEvent
 
 
 class UsageEventView(BaseModel):
-    """One operation's use and charge; `raw_cost` is the price that free use would have had."""
+    """One operation's use and charge; `raw_cost` is the price that free use would have had.
+
+    `quantities` has what was used; `rates` the snapshot that it was priced by. `model` is the one whose price applied,
+    `model_asked` and `model_used` are the caller's and the provider's names. `member` is the person who called.
+    """
 
     operation_id: str
     occurred_at: datetime
     billing_source: BillingSource
+    door: str
+    provider: str | None
     model: str
+    model_asked: str
+    model_used: str
+    account_id: str
+    member: str | None
+    api_key_id: str | None
     quantities: dict[Unit, int]
     raw_cost: MoneyView
     charged: MoneyView
+    discount_percent: int
+    rates: dict[str, Any]
     is_estimated: bool
     estimate_reason: EstimateReason | None
     latency_ms: int
@@ -30,15 +43,24 @@ class UsageEventView(BaseModel):
 
     @classmethod
     def of(cls, event: UsageEvent) -> Self:
-        """This event, without what is nobody's business but ours."""
+        """This event."""
         return cls(
             operation_id=event.operation_id,
             occurred_at=event.occurred_at,
             billing_source=event.billing_source,
+            door=event.door,
+            provider=event.provider,
             model=event.model_priced,
-            quantities=dict(event.quantities),
+            model_asked=event.model_asked,
+            model_used=event.model_used,
+            account_id=event.account_id,
+            member=event.person_id,
+            api_key_id=event.api_key_id,
+            quantities={unit: count for unit, count in event.quantities.items() if count},
             raw_cost=MoneyView.of(event.raw_cost),
             charged=MoneyView.of(event.charged),
+            discount_percent=event.discount_percent,
+            rates=dict(event.rates),
             is_estimated=event.is_estimated,
             estimate_reason=event.estimate_reason,
             latency_ms=event.latency_ms,
