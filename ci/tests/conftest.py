@@ -59,8 +59,10 @@ class ProcessLog:
         with self.path.open("a", encoding="utf-8") as out:
             out.write(event_to_line(event))
 
-    def collected(self, *ids: str, deselected: tuple[str, ...] = ()) -> None:
-        self.write(Collected, ids=ids, deselected=deselected)
+    def collected(
+        self, *ids: str, deselected: tuple[str, ...] = (), scenarios: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        self.write(Collected, ids=ids, deselected=deselected, scenarios=scenarios or {})
 
     def cannot_collect(self, file_id: str) -> None:
         self.write(CollectError, id=file_id, longrepr=f"ImportError while importing {file_id}")

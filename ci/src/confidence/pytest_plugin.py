@@ -4,7 +4,8 @@ Every pytest process of a suite (main, or the controller and each worker of pyte
 JSON object a line. Nothing waits in a buffer but the parts of a test that passed, which go out with its end: a process
 that is killed leaves the name of what it was running.
 
-A test hands over a file that belongs to it with ``record_property("artifact.<kind>", path)``.
+A test hands over a file that belongs to it with ``record_property("artifact.<kind>", path)``, and says with
+``@pytest.mark.scenario("name")`` which scenario it plays of those that the gate ``scenario-matrix-complete`` demands.
 """
 
 import faulthandler
@@ -28,6 +29,7 @@ from confidence.execution.run_identity import RunIdentity
 TAIL_CHARACTERS = 4_000
 LONGREPR_CHARACTERS = 20_000
 ARTIFACT_PROPERTY = "artifact."
+SCENARIO_MARK = "scenario"
 ATTEMPT = 1
 """Nothing repeats a test within its session; the log has a place for it, so that whoever does cannot hide it."""
 _TIMEOUT_MESSAGE = re.compile(r"Failed: Timeout \(>[\d.]+s\) from pytest-timeout\.")
@@ -121,7 +123,10 @@ class TestRecorder:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Tell what this process means to run."""
-        self._log.write("collected", ids=[item.nodeid for item in session.items], deselected=self._deselected)
+        scenarios = {item.nodeid: names for item in session.items if (names := scenarios_of(item))}
+        told = {"scenarios": scenarios} if scenarios else {}
+        ids = [item.nodeid for item in session.items]
+        self._log.write("collected", ids=ids, deselected=self._deselected, **told)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A test begins."""
@@ -259,6 +264,12 @@ def _process_name(config: pytest.Config) -> str:
     if workerinput is not None:
         return str(workerinput["workerid"])
     return "controller" if config.pluginmanager.hasplugin("dsession") else "main"
+
+
+def scenarios_of(item: pytest.Item) -> list[str]:
+    """The scenarios that a test says it plays: the words of its marks; a mark without a word is a nameless one."""
+    marks = list(item.iter_markers(SCENARIO_MARK))
+    return [str(word) for mark in marks for word in mark.args or ("",)]
 
 
 def phase_outcome(report: pytest.TestReport) -> str:

@@ -61,6 +61,7 @@ class _Fold:
     open: dict[tuple[str, str, int], _OpenAttempt] = field(default_factory=dict)
     collected: dict[str, None] = field(default_factory=dict)
     deselected: dict[str, None] = field(default_factory=dict)
+    scenarios: dict[str, tuple[str, ...]] = field(default_factory=dict)
     sessions: dict[str, SessionRecord] = field(default_factory=dict)
     collect_failures: dict[str, CollectFailure] = field(default_factory=dict)
     crashes: list[Crash] = field(default_factory=list)
@@ -79,6 +80,7 @@ class _Fold:
             case Collected():
                 self.collected.update(dict.fromkeys(event.ids))
                 self.deselected.update(dict.fromkeys(event.deselected))
+                self.scenarios.update(event.scenarios)
             case Artifact():
                 self.attachments.append(AttachedFile(event.id, event.attempt, event.kind, event.path))
             case _:
@@ -159,6 +161,7 @@ def fold(spec: SuiteSpec, journals: Iterable[Journal]) -> tuple[SuiteEvidence, t
         collect_failures=tuple(state.collect_failures.values()),
         crashes=tuple(state.crashes),
         attachments=tuple(state.attachments),
+        scenarios=state.scenarios,
     )
     return evidence, tuple(state.problems)
 

@@ -12,6 +12,7 @@ from confidence.gates.no_weakening_overrides import NoWeakeningOverrides
 from confidence.gates.nothing_lost import NothingLost
 from confidence.gates.nothing_vanished import NothingVanished
 from confidence.gates.p0_twice_green import P0TwiceGreen
+from confidence.gates.scenario_matrix_complete import ScenarioMatrixComplete
 from confidence.gates.time_budget import TimeBudget
 from confidence.gates.tracked_files_unchanged import TrackedFilesUnchanged
 from confidence.model.evidence import Evidence
@@ -36,6 +37,7 @@ GATES: dict[str, Gate] = {
         CoveragePerFile(),
         LedgerVerified(),
         P0TwiceGreen(),
+        ScenarioMatrixComplete(),
     )
 }
 GATE_NAMES = frozenset(GATES)

@@ -76,6 +76,8 @@ class Collected(Event):
 
     ids: tuple[str, ...]
     deselected: tuple[str, ...] = ()
+    scenarios: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By id the names of its marks ``scenario``; an id without such a mark is left out, and so is the controller's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,8 @@ class SuiteEvidence:
     collect_failures: tuple[CollectFailure, ...] = ()
     crashes: tuple[Crash, ...] = ()
     attachments: tuple[AttachedFile, ...] = ()
+    scenarios: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By test the scenarios that it says it plays."""
 
     @property
     def name(self) -> str:

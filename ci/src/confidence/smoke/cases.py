@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from confidence.exit_codes import ExitCode
-from confidence.smoke.projects import HEALTHY, SUITE, SampleProject
+from confidence.smoke.projects import HEALTHY, SCENARIO_GATE, SCENARIOS, SUITE, SampleProject
 
 _PASSES = "def test_passes():\n    assert True\n"
 _OTHERS = "".join(f"def test_other_{number}():\n    assert {number} >= 0\n\n\n" for number in range(6))
@@ -51,7 +51,7 @@ CONTROL = Case(
     name="healthy",
     story="a healthy project is green: a guard that sees red everywhere proves nothing",
     exit_code=ExitCode.GREEN,
-    project=SampleProject(coverage=True),
+    project=SampleProject(coverage=True, scenarios=SCENARIOS),
     is_quick=True,
 )
 CASES: tuple[Case, ...] = (
@@ -188,6 +188,13 @@ CASES: tuple[Case, ...] = (
             + _OTHERS,
             workers=2,
         ),
+    ),
+    Case(
+        name="scenario-gone",
+        story="the test of one scenario was renamed and its mark forgotten, the others pass",
+        exit_code=ExitCode.GATE_VIOLATED,
+        gate=SCENARIO_GATE,
+        project=_tests(f"import pytest\n\n\n@pytest.mark.scenario({SCENARIOS[0]!r})\n{_PASSES}", scenarios=SCENARIOS),
     ),
     Case(
         name="dry-run",

@@ -12,6 +12,8 @@ GATES = (
     *("time-budget", "tracked-files-unchanged", "no-weakening-overrides"),
 )
 COVERAGE_GATE = "coverage-per-file"
+SCENARIO_GATE = "scenario-matrix-complete"
+SCENARIOS = ("taken", "overdrawn")
 
 _PURSE = '''"""A purse that is never overdrawn."""
 
@@ -25,16 +27,19 @@ _TESTS = """import pytest
 from purse import taken
 
 
+@pytest.mark.scenario("taken")
 def test_what_is_taken_is_gone():
     assert taken(5, 2) == 3
 
 
+@pytest.mark.scenario("overdrawn")
 def test_more_than_there_is_cannot_be_taken():
     with pytest.raises(ValueError, match="not enough"):
         taken(1, 2)
 """
 _PYPROJECT = """[tool.pytest.ini_options]
 pythonpath = ["."]
+markers = ["scenario: a scenario that the gate demands"]
 
 [tool.coverage.run]
 branch = true
@@ -61,6 +66,8 @@ class SampleProject:
     """Runs instead of pytest; its evidence is a foreign JUnit file."""
     workers: int = 0
     coverage: bool = False
+    scenarios: tuple[str, ...] = ()
+    """Those that the gate of the scenario matrix demands."""
     timeout_test_seconds: float = 30.0
     timeout_idle_seconds: float = 45.0
 
@@ -85,7 +92,7 @@ def write_project(project: SampleProject, folder: Path, gates: tuple[str, ...]) 
 
 
 def _configuration(project: SampleProject, gates: tuple[str, ...]) -> str:
-    judged = [*gates, COVERAGE_GATE] if project.coverage else list(gates)
+    judged = [*gates, *([COVERAGE_GATE] if project.coverage else []), *([SCENARIO_GATE] if project.scenarios else [])]
     floors = {"files": ["purse.py"], "line": 85, "branch": 65}
     measured = [SUITE] if project.coverage else []
     return _toml(
@@ -94,6 +101,7 @@ def _configuration(project: SampleProject, gates: tuple[str, ...]) -> str:
             f"suites.{SUITE}": _suite(project),
             f"tiers.{TIER}": {"suites": [SUITE], "gates": judged, "budget_seconds": 300, "coverage": measured},
             f"gates.{COVERAGE_GATE}.classes.utils": floors,
+            f"gates.{SCENARIO_GATE}.required": dict.fromkeys(project.scenarios, 1),
         }
     )
 
