@@ -35,6 +35,7 @@ STATUS_OF: Mapping[str, int] = {
     "csrf_failed": 403,
     "forbidden": 403,
     # money
+    "free_quota_unavailable": 402,
     "insufficient_funds": 402,
     "max_reply_cost_exceeded": 402,
     # what there is
@@ -43,6 +44,7 @@ STATUS_OF: Mapping[str, int] = {
     "billing_disabled": 404,
     "model_not_found": 404,
     "not_found": 404,
+    "hold_not_found": 404,
     "ledger_account_unknown": 404,
     "payment_not_found": 404,
     "transfer_unknown": 404,
@@ -50,6 +52,7 @@ STATUS_OF: Mapping[str, int] = {
     # what was there before
     "api_key_limit_reached": 409,
     "email_taken": 409,
+    "free_terms_outdated": 409,
     "idempotency_key_reused": 409,
     "operation_ended": 409,
     "operation_reused": 409,
@@ -62,6 +65,12 @@ STATUS_OF: Mapping[str, int] = {
     "free_terms_refused": 422,
     "price_unknown": 422,
     "rate_refused": 422,
+    "write_off_exceeds_debt": 422,
+    "quota_exceeded": 429,
+    "daily_cap_exceeded": 429,
+    "key_cap_exceeded": 429,
+    "member_cap_exceeded": 429,
+    "monthly_cap_exceeded": 429,
     "too_many_attempts": 429,
     # those behind us
     "provider_ambiguous": 202,
@@ -79,7 +88,9 @@ STATUS_OF: Mapping[str, int] = {
     "billing_error": 500,
     "internal_error": 500,
     "invalid_settings": 500,
+    "billing_interrupted": 503,
     "billing_unavailable": 503,
+    "gateway_stopping": 503,
     "database_not_ready": 503,
     "payments_not_configured": 503,
     "provider_rate_limited": 503,

@@ -30,8 +30,12 @@ MAY = {
     "alembic_version": READ,
     "api_keys": APPEND,
     "audit_entries": APPEND,
+    "billing_events": APPEND,
     "credit_lots": APPEND | {"UPDATE"},
+    "free_quota_accounts": APPEND,
     "free_quota_cycles": APPEND | {"UPDATE"},
+    "free_quota_holders": APPEND,
+    "free_quota_refused_starts": APPEND | {"DELETE"},
     "free_quota_reservations": APPEND | {"UPDATE"},
     "free_quota_terms": APPEND,
     "hold_allocations": APPEND,
@@ -40,7 +44,7 @@ MAY = {
     "inbox_messages": APPEND,
     "ledger_entries": APPEND,
     "ledger_transfers": APPEND,
-    "members": APPEND,
+    "members": APPEND | {"DELETE"},
     "payments": APPEND,
     "people": APPEND,
     "procrastinate_events": APPEND | {"UPDATE", "DELETE"},
@@ -50,14 +54,19 @@ MAY = {
     "rates": APPEND,
     "sessions": APPEND | {"DELETE"},
     "sign_in_attempts": APPEND | {"DELETE"},
+    "spending_limits": APPEND,
+    "spending_periods": APPEND,
     "usage_events": APPEND,
     "wallets": APPEND | {"UPDATE"},
 }
 # Columns that it may change where it may not change the row.
 MAY_UPDATE = {
-    "accounts": {"name"},
+    "accounts": {"name", "closed_at"},
     "api_keys": {"revoked_at"},
     "hold_allocations": {"amount_micros"},
+    "free_quota_accounts": {"holder_id", "burn_order"},
+    "free_quota_holders": {"network"},
+    "free_quota_refused_starts": {"attempts", "last_refused_at"},
     "inbox_messages": {"status", "reason", "attempts", "due_at", "handled_at"},
     "payments": {
         "return_to",
@@ -69,8 +78,11 @@ MAY_UPDATE = {
         "updated_at",
         "succeeded_at",
     },
+    "people": {"email", "password_hash", "operator_role", "email_verified_at"},
     "sessions": {"last_seen_at"},
     "sign_in_attempts": {"attempts", "window_ends_at"},
+    "spending_limits": {"cap_micros"},
+    "spending_periods": {"spent_micros", "reserved_micros"},
 }
 
 _TABLE_PRIVILEGES = text(

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork, driver_of
+from billing.wallets.caps import Cap, CapScope, Counter, Period
 from billing.wallets.models import HoldStatus
 from billing.wallets.movements import WalletState
 from billing.wallets.rules import NOBODY, HoldId, Lot, LotId, OperationId, Piece, Spender, WalletId
@@ -24,6 +26,7 @@ class StoredHold:
     operation_id: OperationId
     amount_micros: int
     status: HoldStatus
+    placed_at: datetime
     expires_at: datetime
     charged_micros: int | None
     is_charged_late: bool
@@ -39,14 +42,24 @@ class StoredHold:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A wallet that nobody else changes until the transaction ends, with its spendable lots (expired ones too), the
-    operation's hold, and, while that is open, the pieces that it keeps in spending order.
+    """A wallet that nobody else changes until the transaction ends, with all its spendable lots, the operation's hold,
+    and, while that is open, the pieces that it keeps in spending order.
+
+    `caps` are those that bind the hold's spender, each with the period in which the hold was placed, or, where there is
+    no hold, with its newest one.
     """
 
     wallet: WalletState
     lots: list[Lot]
     hold: StoredHold | None
     pieces: list[Piece]
+    caps: list[Cap]
+
+    def counters(self) -> list[Counter]:
+        """The counters of the periods in which the hold was placed; there are none of before a cap was first set."""
+        assert self.hold is not None, "these are the counters of a hold"
+        newest = (cap.newest for cap in self.caps)
+        return [one for one in newest if one is not None and one.period.contains(self.hold.placed_at)]
 
 
 # The lock may have been waited for. The wallet's row is then the newest, but everything beside it is as it was when the
@@ -54,21 +67,24 @@ class Locked:
 _LOCK = """
 WITH wallet AS MATERIALIZED (
     SELECT xmin AS version, currency, paid_micros, granted_micros, held_micros, debt_micros, entry_sequence,
-           max_reply_cost_micros
+           max_reply_cost_micros, low_balance_micros
     FROM wallets WHERE id = %(wallet_id)s FOR UPDATE
 )
 SELECT wallet.*, (SELECT xmin FROM wallets WHERE id = %(wallet_id)s) AS seen_version,
        lots.ids, lots.are_granted, lots.lefts, lots.expiries,
-       hold.id, hold.amount_micros, hold.status, hold.expires_at, hold.charged_micros, hold.is_charged_late,
-       hold.first_amount_micros, hold.reply_limit_micros, hold.person_id, hold.api_key_id,
-       pieces.ids, pieces.are_granted, pieces.amounts, pieces.expiries
+       pieces.ids, pieces.are_granted, pieces.amounts, pieces.expiries,
+       caps.scopes, caps.subjects, caps.caps, caps.starts, caps.ends, caps.spents, caps.reserveds,
+       hold.id, hold.amount_micros, hold.status, hold.placed_at, hold.expires_at, hold.charged_micros,
+       hold.is_charged_late, hold.first_amount_micros, hold.reply_limit_micros, hold.person_id, hold.api_key_id
 FROM wallet
 LEFT JOIN LATERAL (
     SELECT array_agg(id) AS ids, array_agg(is_granted) AS are_granted, array_agg(left_micros) AS lefts,
            array_agg(expires_at) AS expiries
     FROM (
         SELECT id, is_granted, left_micros, expires_at FROM credit_lots
-        WHERE wallet_id = %(wallet_id)s AND left_micros > 0 ORDER BY expires_at, id LIMIT 1000
+        WHERE wallet_id = %(wallet_id)s AND left_micros > 0
+          AND (expires_at IS NULL OR expires_at > coalesce(%(now)s::timestamptz, '-infinity'))
+        ORDER BY expires_at, id LIMIT %(lots_max)s::bigint
     ) AS lot
 ) AS lots ON true
 LEFT JOIN holds AS hold ON hold.wallet_id = %(wallet_id)s AND hold.operation_id = %(operation_id)s
@@ -82,46 +98,105 @@ LEFT JOIN LATERAL (
         ORDER BY lot.expires_at NULLS LAST, lot.is_granted DESC, lot.id
     ) AS piece
 ) AS pieces ON true
+LEFT JOIN LATERAL (
+    SELECT array_agg(cap.scope) AS scopes, array_agg(cap.subject) AS subjects, array_agg(cap.cap_micros) AS caps,
+           array_agg(period.starts_at) AS starts, array_agg(period.ends_at) AS ends,
+           array_agg(period.spent_micros) AS spents, array_agg(period.reserved_micros) AS reserveds
+    FROM spending_limits AS cap
+    LEFT JOIN LATERAL (
+        SELECT starts_at, ends_at, spent_micros, reserved_micros FROM spending_periods AS one
+        WHERE one.wallet_id = cap.wallet_id AND one.scope = cap.scope AND one.subject = cap.subject
+          AND one.starts_at <= coalesce(hold.placed_at, 'infinity')
+        ORDER BY starts_at DESC LIMIT 1
+    ) AS period ON true
+    WHERE cap.wallet_id = %(wallet_id)s
+      AND CASE cap.scope WHEN 'member' THEN cap.subject = coalesce(hold.person_id, %(person_id)s::text)
+                         WHEN 'key' THEN cap.subject = coalesce(hold.api_key_id, %(api_key_id)s::text)
+                         ELSE true END
+) AS caps ON true
 """
+_VERSION, _SEEN_VERSION = 0, 9
+_LOTS, _PIECES, _CAPS, _HOLD = slice(10, 14), slice(14, 18), slice(18, 25), slice(25, 36)
+_LOTS_MAX = 1000
 
 
-async def lock(uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId | None = None) -> Locked:
-    """The wallet under its row lock, with all that a change of it needs to know, as of now."""
-    driver = await driver_of(uow)
-    values = {"wallet_id": wallet_id, "operation_id": operation_id}
-    row = await (await driver.execute(_LOCK, values, prepare=True)).fetchone()
-    assert row is not None, f"wallet {wallet_id} exists"
-    if row[0] != row[8]:
-        row = await (await driver.execute(_LOCK, values, prepare=True)).fetchone()
-        assert row is not None, "wallets are never deleted"
+async def lock(
+    uow: UnitOfWork,
+    wallet_id: WalletId,
+    operation_id: OperationId | None = None,
+    *,
+    now: datetime | None = None,
+    spender: Spender = NOBODY,
+) -> Locked:
+    """The wallet under its row lock, with all that a change of it needs to know; lots past `now` are left out.
+
+    `spender` says whose caps are read where the operation has no hold yet. A wallet that has a thousand unspent lots
+    and more is read again with all of them: what is not seen cannot be spent.
+    """
+    values = {
+        "wallet_id": wallet_id,
+        "operation_id": operation_id,
+        "now": now,
+        "lots_max": _LOTS_MAX,
+        "person_id": spender.person_id,
+        "api_key_id": spender.api_key_id,
+    }
+    row = await _read(uow, values)
+    if row[_VERSION] != row[_SEEN_VERSION]:
+        row = await _read(uow, values)
+    if len(row[_LOTS.start] or ()) == _LOTS_MAX:
+        row = await _read(uow, {**values, "lots_max": None})
     currency = Currency(row[1])
-    wallet = WalletState(
-        wallet_id=wallet_id,
-        currency=currency,
-        paid_micros=row[2],
-        granted_micros=row[3],
-        held_micros=row[4],
-        debt_micros=row[5],
-        entry_sequence=row[6],
-        max_reply_cost=None if row[7] is None else Money(row[7], currency),
+    return Locked(
+        wallet=WalletState(
+            wallet_id=wallet_id,
+            currency=currency,
+            paid_micros=row[2],
+            granted_micros=row[3],
+            held_micros=row[4],
+            debt_micros=row[5],
+            entry_sequence=row[6],
+            max_reply_cost=None if row[7] is None else Money(row[7], currency),
+            low_balance_micros=row[8],
+        ),
+        lots=[Lot(*lot) for lot in zip(*row[_LOTS], strict=True)] if row[_LOTS.start] else [],
+        hold=None if operation_id is None else _stored_hold(operation_id, *row[_HOLD]),
+        pieces=[Piece(*piece) for piece in zip(*row[_PIECES], strict=True)] if row[_PIECES.start] else [],
+        caps=[_cap(*cap) for cap in zip(*row[_CAPS], strict=True)] if row[_CAPS.start] else [],
     )
-    lots = [Lot(*lot) for lot in zip(*row[9:13], strict=True)] if row[9] else []
-    hold = None
-    if operation_id is not None and row[13] is not None:
-        hold = StoredHold(
-            hold_id=row[13],
-            operation_id=operation_id,
-            amount_micros=row[14],
-            status=HoldStatus(row[15]),
-            expires_at=row[16],
-            charged_micros=row[17],
-            is_charged_late=row[18],
-            first_amount_micros=row[19],
-            reply_limit_micros=row[20],
-            spender=Spender(row[21], row[22]),
-        )
-    pieces = [Piece(*piece) for piece in zip(*row[23:27], strict=True)] if row[23] else []
-    return Locked(wallet, lots, hold, pieces)
+
+
+async def _read(uow: UnitOfWork, values: Mapping[str, object]) -> tuple[Any, ...]:
+    row = await (await (await driver_of(uow)).execute(_LOCK, values, prepare=True)).fetchone()
+    assert row is not None, f"wallet {values['wallet_id']} exists"
+    return row
+
+
+def _stored_hold(operation_id: OperationId, hold_id: HoldId | None, *columns: Any) -> StoredHold | None:
+    if hold_id is None:
+        return None
+    amount, status, placed_at, expires_at, charged, is_late, first_amount, reply_limit, person_id, api_key_id = columns
+    return StoredHold(
+        hold_id=hold_id,
+        operation_id=operation_id,
+        amount_micros=amount,
+        status=HoldStatus(status),
+        placed_at=placed_at,
+        expires_at=expires_at,
+        charged_micros=charged,
+        is_charged_late=is_late,
+        first_amount_micros=first_amount,
+        reply_limit_micros=reply_limit,
+        spender=Spender(person_id, api_key_id),
+    )
+
+
+def _cap(scope: str, subject: str, cap_micros: int | None, *period: Any) -> Cap:
+    starts_at, ends_at, spent, reserved = period
+    newest = None
+    if starts_at is not None:
+        newest = Counter(CapScope(scope), subject, cap_micros, Period(starts_at, ends_at), spent, reserved)
+    return Cap(CapScope(scope), subject, cap_micros, newest)
 
 
 _MOVE = """
@@ -138,13 +213,24 @@ UPDATE wallets SET paid_micros = %(paid)s, granted_micros = %(granted)s, held_mi
 WHERE id = %(wallet_id)s
 """
 
-_MOVE_ONLY = f"WITH {_MOVE}"
+# Only where caps are: the most wallets have none, and an empty statement part is work too.
+_COUNT = """
+    counted AS (
+        INSERT INTO spending_periods
+            (wallet_id, scope, subject, starts_at, ends_at, spent_micros, reserved_micros)
+        SELECT %(wallet_id)s, counter.*
+        FROM unnest(%(scopes)s::text[], %(subjects)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
+                    %(spents)s::bigint[], %(reserveds)s::bigint[]) AS counter
+        ON CONFLICT (wallet_id, scope, subject, starts_at)
+        DO UPDATE SET spent_micros = excluded.spent_micros, reserved_micros = excluded.reserved_micros
+    ),
+"""
 
-_PLACE = f"""
-WITH hold AS (
+_PLACE = """
+    hold AS (
         INSERT INTO holds (id, wallet_id, operation_id, amount_micros, status, placed_at, expires_at,
                            reply_limit_micros, person_id, api_key_id)
-        VALUES (%(hold_id)s, %(wallet_id)s, %(operation_id)s, %(amount)s, 'open', %(at)s, %(expires_at)s,
+        VALUES (%(hold_id)s, %(wallet_id)s, %(operation_id)s, %(amount)s, 'open', %(placed_at)s, %(expires_at)s,
                 %(reply_limit)s, %(person_id)s, %(api_key_id)s)
     ),
     allocation AS (
@@ -152,11 +238,10 @@ WITH hold AS (
         SELECT %(hold_id)s, piece.lot_id, piece.amount_micros
         FROM unnest(%(lots)s::text[], %(helds)s::bigint[]) AS piece (lot_id, amount_micros)
     ),
-    {_MOVE}
-"""  # noqa: S608 - put together from constants of this file
+"""
 
-_GROW = f"""
-WITH hold AS (
+_GROW = """
+    hold AS (
         UPDATE holds SET amount_micros = %(amount)s, first_amount_micros = %(first_amount)s, expires_at = %(expires_at)s
         WHERE id = %(hold_id)s
     ),
@@ -166,17 +251,21 @@ WITH hold AS (
         FROM unnest(%(lots)s::text[], %(helds)s::bigint[]) AS piece (lot_id, amount_micros)
         ON CONFLICT (hold_id, lot_id) DO UPDATE SET amount_micros = kept.amount_micros + excluded.amount_micros
     ),
-    {_MOVE}
-"""  # noqa: S608 - put together from constants of this file
+"""
 
-_END = f"""
-WITH hold AS (
+_END = """
+    hold AS (
         UPDATE holds SET status = %(status)s, ended_at = coalesce(ended_at, %(at)s), end_reason = %(reason)s,
                          charged_micros = %(charged)s, is_charged_late = %(is_late)s
         WHERE id = %(hold_id)s
     ),
-    {_MOVE}
-"""  # noqa: S608 - put together from constants of this file
+"""
+
+_MOVE_ONLY = f"WITH {_MOVE}"
+# Each change of a hold, without and with counters.
+_PLACE_HOLD = (f"WITH {_PLACE} {_MOVE}", f"WITH {_PLACE} {_COUNT} {_MOVE}")
+_GROW_HOLD = (f"WITH {_GROW} {_MOVE}", f"WITH {_GROW} {_COUNT} {_MOVE}")
+_END_HOLD = (f"WITH {_END} {_MOVE}", f"WITH {_END} {_COUNT} {_MOVE}")
 
 LotChanges = Mapping[LotId, tuple[int, int]]
 
@@ -187,35 +276,39 @@ async def write_movement(uow: UnitOfWork, after: WalletState, lots: LotChanges) 
 
 
 async def write_hold(
-    uow: UnitOfWork, after: WalletState, hold: StoredHold, pieces: Sequence[Piece], at: datetime
+    uow: UnitOfWork, after: WalletState, hold: StoredHold, pieces: Sequence[Piece], counters: Sequence[Counter]
 ) -> None:
-    """Writes a new open hold with the pieces that it keeps, and the wallet as it is then."""
+    """Writes a new open hold with the pieces that it keeps, the wallet as it is then, and its caps' counters."""
     changes = {piece.lot_id: (-piece.micros, piece.micros) for piece in pieces}
     values = {
         **_movement(after, changes),
+        **_counted(counters),
         "hold_id": hold.hold_id,
         "operation_id": hold.operation_id,
         "amount": hold.amount_micros,
-        "at": at,
+        "placed_at": hold.placed_at,
         "expires_at": hold.expires_at,
         "reply_limit": hold.reply_limit_micros,
         "person_id": hold.spender.person_id,
         "api_key_id": hold.spender.api_key_id,
     }
-    await (await driver_of(uow)).execute(_PLACE, values, prepare=True)
+    await (await driver_of(uow)).execute(_PLACE_HOLD[bool(counters)], values, prepare=True)
 
 
-async def write_growth(uow: UnitOfWork, after: WalletState, hold: StoredHold, pieces: Sequence[Piece]) -> None:
-    """Writes the hold as it is after it grew by these pieces, and the wallet as it is then."""
+async def write_growth(
+    uow: UnitOfWork, after: WalletState, hold: StoredHold, pieces: Sequence[Piece], counters: Sequence[Counter]
+) -> None:
+    """Writes the hold as it is after it grew by these pieces, the wallet as it is then, and its caps' counters."""
     changes = {piece.lot_id: (-piece.micros, piece.micros) for piece in pieces}
     values = {
         **_movement(after, changes),
+        **_counted(counters),
         "hold_id": hold.hold_id,
         "amount": hold.amount_micros,
         "first_amount": hold.first_amount_micros,
         "expires_at": hold.expires_at,
     }
-    await (await driver_of(uow)).execute(_GROW, values, prepare=True)
+    await (await driver_of(uow)).execute(_GROW_HOLD[bool(counters)], values, prepare=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +323,13 @@ class Ending:
     is_late: bool = False
 
 
-async def write_ending(uow: UnitOfWork, after: WalletState, ending: Ending, lots: LotChanges) -> None:
-    """Writes how the hold ended, and the wallet as it is then."""
+async def write_ending(
+    uow: UnitOfWork, after: WalletState, ending: Ending, lots: LotChanges, counters: Sequence[Counter]
+) -> None:
+    """Writes how the hold ended, the wallet as it is then, and its caps' counters."""
     values = {
         **_movement(after, lots),
+        **_counted(counters),
         "hold_id": ending.hold_id,
         "status": ending.status.value,
         "at": ending.at,
@@ -241,7 +337,7 @@ async def write_ending(uow: UnitOfWork, after: WalletState, ending: Ending, lots
         "charged": ending.charged_micros,
         "is_late": ending.is_late,
     }
-    await (await driver_of(uow)).execute(_END, values, prepare=True)
+    await (await driver_of(uow)).execute(_END_HOLD[bool(counters)], values, prepare=True)
 
 
 def _movement(after: WalletState, lots: LotChanges) -> dict[str, object]:
@@ -255,4 +351,15 @@ def _movement(after: WalletState, lots: LotChanges) -> dict[str, object]:
         "lots": list(lots),
         "lefts": [left for left, _ in lots.values()],
         "helds": [held for _, held in lots.values()],
+    }
+
+
+def _counted(counters: Sequence[Counter]) -> dict[str, object]:
+    return {
+        "scopes": [counter.scope.value for counter in counters],
+        "subjects": [counter.subject for counter in counters],
+        "starts": [counter.period.starts_at for counter in counters],
+        "ends": [counter.period.ends_at for counter in counters],
+        "spents": [counter.spent_micros for counter in counters],
+        "reserveds": [counter.reserved_micros for counter in counters],
     }

@@ -7,21 +7,16 @@ from billing.wallets.service import WalletService
 
 _EVERY_FIVE_SECONDS = "* * * * * */5"
 _EVERY_MINUTE = "* * * * * 30"
-_ROUNDS_MAX = 50  # a backlog of ten thousand holds is worked off in one tick, more in the next
 
 
 def register(queue: JobQueue, service: WalletService) -> None:
-    """Says what runs when; each round is bounded, and rounds go on while there is work."""
+    """Says what runs when; each run is bounded, and what it leaves is the next one's."""
 
     async def sweep() -> None:
-        for _ in range(_ROUNDS_MAX):
-            if await service.sweep() == 0:
-                return
+        await service.sweep()
 
     async def expire_credit() -> None:
-        for _ in range(_ROUNDS_MAX):
-            if await service.expire_credit() == 0:
-                return
+        await service.expire_credit()
 
     queue.register_tick("wallets.sweep", _EVERY_FIVE_SECONDS, sweep)
     queue.register_tick("wallets.expire_credit", _EVERY_MINUTE, expire_credit)

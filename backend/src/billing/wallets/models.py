@@ -1,11 +1,22 @@
-"""The tables of wallets, credit lots and holds."""
+"""The tables of wallets, credit lots, holds, caps with their counters, and what accounts are told."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, ForeignKey, Index, Text, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from billing.kit.database import Table
@@ -44,7 +55,8 @@ class WalletRow(Table):
         CheckConstraint(
             "paid_micros >= 0 AND granted_micros >= 0 AND held_micros >= 0 AND debt_micros >= 0", name="floors"
         ),
-        CheckConstraint("max_reply_cost_micros > 0", name="max_reply_cost"),
+        CheckConstraint("max_reply_cost_micros >= 0", name="max_reply_cost"),
+        CheckConstraint("low_balance_micros >= 0", name="low_balance"),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -56,6 +68,7 @@ class WalletRow(Table):
     debt_micros: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     entry_sequence: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     max_reply_cost_micros: Mapped[int | None] = mapped_column(BigInteger)
+    low_balance_micros: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
@@ -107,6 +120,12 @@ class HoldRow(Table):
             name="charge",
         ),
         Index("ix_holds_due", "expires_at", postgresql_where=text("status = 'open'")),
+        Index(
+            "ix_holds_odd",
+            "ended_at",
+            postgresql_where=text("status = 'expired' OR charged_micros > amount_micros"),
+        ),
+        Index("ix_holds_wallet_id_placed_at", "wallet_id", "placed_at"),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -137,3 +156,61 @@ class HoldAllocationRow(Table):
     hold_id: Mapped[str] = mapped_column(ForeignKey("holds.id"), primary_key=True)
     lot_id: Mapped[str] = mapped_column(ForeignKey("credit_lots.id"), primary_key=True)
     amount_micros: Mapped[int] = mapped_column(BigInteger)
+
+
+class SpendingLimitRow(Table):
+    """A cap on what may be spent in a period; a cap that was taken away stays as null, and its counters go on."""
+
+    __tablename__ = "spending_limits"
+    __table_args__ = (
+        CheckConstraint("scope IN ('day', 'month', 'member', 'key')", name="scope"),
+        CheckConstraint("(scope IN ('day', 'month')) = (subject = '')", name="subject"),
+        CheckConstraint("cap_micros >= 0", name="cap"),
+    )
+
+    wallet_id: Mapped[str] = mapped_column(ForeignKey("wallets.id"), primary_key=True)
+    scope: Mapped[str] = mapped_column(Text, primary_key=True)
+    subject: Mapped[str] = mapped_column(Text, primary_key=True)
+    cap_micros: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class SpendingPeriodRow(Table):
+    """What was spent, and what open holds reserve, of the holds that were placed in one period of one cap (G3)."""
+
+    __tablename__ = "spending_periods"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["wallet_id", "scope", "subject"],
+            ["spending_limits.wallet_id", "spending_limits.scope", "spending_limits.subject"],
+        ),
+        CheckConstraint("starts_at < ends_at", name="ends_after_it_began"),
+        CheckConstraint("spent_micros >= 0 AND reserved_micros >= 0", name="floors"),
+    )
+
+    wallet_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    scope: Mapped[str] = mapped_column(Text, primary_key=True)
+    subject: Mapped[str] = mapped_column(Text, primary_key=True)
+    starts_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    spent_micros: Mapped[int] = mapped_column(BigInteger)
+    reserved_micros: Mapped[int] = mapped_column(BigInteger)
+
+
+class BillingEventRow(Table):
+    """Something that an account is told; written once per crossing, in the transaction that caused it."""
+
+    __tablename__ = "billing_events"
+    __table_args__ = (
+        UniqueConstraint("wallet_id", "crossing", name="uq_billing_events_wallet_id_crossing"),
+        CheckConstraint("kind IN ('wallet.cap_threshold', 'wallet.low_balance')", name="kind"),
+        Index(None, "account_id", "id"),
+    )
+
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id"))
+    wallet_id: Mapped[str] = mapped_column(ForeignKey("wallets.id"))
+    kind: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    crossing: Mapped[str] = mapped_column(Text)
+    payload: Mapped[dict[str, object]] = mapped_column(JSONB)
+    occurred_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))

@@ -23,6 +23,12 @@ class WalletState:
     debt_micros: int
     entry_sequence: int
     max_reply_cost: Money | None
+    low_balance_micros: int | None = None
+
+    @property
+    def worth_micros(self) -> int:
+        """Everything that is not spent yet, also what is held, less what is owed."""
+        return self.paid_micros + self.granted_micros + self.held_micros - self.debt_micros
 
 
 @dataclass(frozen=True, slots=True)

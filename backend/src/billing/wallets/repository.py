@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, text
+from sqlalchemy import select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
-from billing.wallets.models import CreditLotRow, HoldRow, HoldStatus, LotSource, WalletRow
+from billing.wallets.alerts import Alert
+from billing.wallets.models import BillingEventRow, CreditLotRow, HoldRow, HoldStatus, LotSource, WalletRow
 from billing.wallets.movements import WalletState
-from billing.wallets.rules import Lot, LotId, OperationId, WalletId
+from billing.wallets.rules import HoldId, Lot, LotId, OperationId, Piece, WalletId
 
 _LOTS_MAX = 1000  # one wallet with more unspent lots than this spends the first thousand first
 
@@ -136,27 +138,71 @@ async def insert_lot(
     )
 
 
-async def due_holds(uow: UnitOfWork, now: datetime, limit: int) -> list[tuple[WalletId, OperationId]]:
-    """Open holds past their expiry, longest overdue first; ended ones are not even looked at (partial index)."""
+@dataclass(frozen=True, slots=True)
+class DueHold:
+    """An open hold past its expiry."""
+
+    wallet_id: WalletId
+    operation_id: OperationId
+    hold_id: HoldId
+    expires_at: datetime
+
+
+async def due_holds(uow: UnitOfWork, now: datetime, limit: int, *, after: DueHold | None = None) -> list[DueHold]:
+    """Open holds past their expiry, longest overdue first, from behind `after`; ended ones are not even looked at
+    (partial index).
+    """
+    query = select(HoldRow.wallet_id, HoldRow.operation_id, HoldRow.id, HoldRow.expires_at).where(
+        HoldRow.status == HoldStatus.OPEN.value, HoldRow.expires_at <= now
+    )
+    if after is not None:
+        query = query.where(tuple_(HoldRow.expires_at, HoldRow.id) > tuple_(after.expires_at, after.hold_id))
+    rows = await uow.connection.execute(query.order_by(HoldRow.expires_at, HoldRow.id).limit(limit))
+    return [DueHold(WalletId(row[0]), OperationId(row[1]), HoldId(row[2]), row[3]) for row in rows]
+
+
+async def wallets_with_expired_credit(
+    uow: UnitOfWork, now: datetime, limit: int, *, after: WalletId | None = None
+) -> list[WalletId]:
+    """Wallets that have credit left in lots past their expiry, by their ids, from behind `after`."""
     rows = await uow.connection.execute(
-        select(HoldRow.wallet_id, HoldRow.operation_id)
-        .where(HoldRow.status == HoldStatus.OPEN.value, HoldRow.expires_at <= now)
-        .order_by(HoldRow.expires_at, HoldRow.id)
+        select(CreditLotRow.wallet_id)
+        .distinct()
+        .where(CreditLotRow.left_micros > 0, CreditLotRow.expires_at <= now, CreditLotRow.wallet_id > (after or ""))
+        .order_by(CreditLotRow.wallet_id)
         .limit(limit),
     )
-    return [(WalletId(row.wallet_id), OperationId(row.operation_id)) for row in rows]
-
-
-async def wallets_with_expired_credit(uow: UnitOfWork, now: datetime, limit: int) -> list[WalletId]:
-    """Wallets that have credit left in lots past their expiry, the oldest first."""
-    rows = await uow.connection.execute(_EXPIRED_CREDIT, {"now": now, "limit": limit})
     return [WalletId(row.wallet_id) for row in rows]
 
 
-_EXPIRED_CREDIT = text(
-    """
-    SELECT wallet_id, min(expires_at) AS oldest FROM credit_lots
-    WHERE left_micros > 0 AND expires_at IS NOT NULL AND expires_at <= :now
-    GROUP BY wallet_id ORDER BY oldest, wallet_id LIMIT :limit
-    """,
-)
+async def expired_lots(uow: UnitOfWork, wallet_id: WalletId, now: datetime, limit: int) -> list[Piece]:
+    """What is left in the wallet's lots past their expiry, the oldest first."""
+    rows = await uow.connection.execute(
+        select(CreditLotRow.id, CreditLotRow.is_granted, CreditLotRow.left_micros, CreditLotRow.expires_at)
+        .where(CreditLotRow.wallet_id == wallet_id, CreditLotRow.left_micros > 0, CreditLotRow.expires_at <= now)
+        .order_by(CreditLotRow.expires_at, CreditLotRow.id)
+        .limit(limit),
+    )
+    return [Piece(LotId(row.id), row.is_granted, row.left_micros, row.expires_at) for row in rows]
+
+
+async def insert_events(
+    uow: UnitOfWork, wallet_id: WalletId, events: Sequence[tuple[str, Alert]], *, at: datetime
+) -> None:
+    """Records alerts under these ids; a crossing that was told before is not told again."""
+    account_id = select(WalletRow.account_id).where(WalletRow.id == wallet_id).scalar_subquery()
+    for event_id, alert in events:
+        await uow.connection.execute(
+            insert(BillingEventRow)
+            .values(
+                id=event_id,
+                account_id=account_id,
+                wallet_id=wallet_id,
+                kind=alert.kind.value,
+                subject=alert.subject,
+                crossing=alert.crossing,
+                payload=dict(alert.payload),
+                occurred_at=at,
+            )
+            .on_conflict_do_nothing(constraint="uq_billing_events_wallet_id_crossing"),
+        )
