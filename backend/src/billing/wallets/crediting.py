@@ -29,13 +29,13 @@ def credit_details(
     }
 
 
-def require_same_credit(
+def require_same_content(
     booked: BookedContent, *, transfer_id: str, origin: str, corrects: str | None, details: Mapping[str, str]
 ) -> None:
     """Lets a repetition through.
 
     Raises:
-        TransferIdReused: the credit of this id says something else; names the first field that differs.
+        TransferIdReused: what is booked under this id says something else; names the first field that differs.
     """
     if booked.reference != origin:
         raise TransferIdReused(transfer_id, "origin")
