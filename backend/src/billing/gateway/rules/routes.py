@@ -49,21 +49,6 @@ class ModelRoute:
         """The public models at whose rates a call can be charged, depending on who answers."""
         return frozenset(target.priced_as for target in self.targets)
 
-    @property
-    def base_url(self) -> str:
-        """The first target's address."""
-        return self.targets[0].base_url
-
-    @property
-    def api_key(self) -> SecretStr:
-        """Our key at the first target."""
-        return self.targets[0].api_key
-
-    @property
-    def upstream_model(self) -> str:
-        """The first target's name for the model."""
-        return self.targets[0].upstream_model
-
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
