@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -16,6 +15,7 @@ from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer, Town
 from backend.tests.builders.wallets import RUB, Wallets, rub
+from billing.customers.audit import AuditTrail
 from billing.customers.rules import Principal, Role, Scope
 from billing.gateway.adapters.http_upstream import HttpUpstream
 from billing.gateway.calls import Answer
@@ -29,11 +29,21 @@ from billing.gateway.settings import GatewaySettings
 from billing.kit.money import Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.ledger.invariants import Drift, Extent
-from billing.pricing.seed import DEMO_FREE, DEMO_LARGE, DEMO_SMALL, seed_demo_rates
+from billing.pricing.seed import (
+    DEMO_EMBEDDING,
+    DEMO_FREE,
+    DEMO_IMAGE,
+    DEMO_LARGE,
+    DEMO_SMALL,
+    DEMO_SPEECH,
+    DEMO_TRANSCRIPTION,
+    seed_demo_rates,
+)
 from billing.pricing.service import PricingService
 from billing.quotas.invariants import QuotaVerifier
 from billing.quotas.rules import NOTHING, Amounts, FreeStanding, FreeTerms
 from billing.quotas.service import QuotaService
+from billing.quotas.settings import QuotaSettings
 from billing.usage.invariants import UsageVerifier
 from billing.usage.rules import UsageEvent
 from billing.usage.service import UsageService
@@ -72,6 +82,10 @@ def routes_to(base_url: str, *, key: str = UPSTREAM_KEY) -> RouteTable:
         DEMO_FREE: "free-chat",
         UNPRICED: "gpt-4o",
         GIFT: "free-chat",
+        DEMO_EMBEDDING: "text-embedding-3-small",
+        DEMO_IMAGE: "gpt-image-1",
+        DEMO_SPEECH: "tts-1",
+        DEMO_TRANSCRIPTION: "whisper-1",
     }
     return RouteTable(
         {
@@ -254,7 +268,15 @@ def build_gate(
     clock, ids = wallets.clock, wallets.ids
     pricing = PricingService(ids)
     catalog = ModelCatalog(pricing, clock, routes, RUB)
-    quotas = QuotaService(begin, clock, catalog, reservation_ttl=timedelta(seconds=900))
+    quotas = QuotaService(
+        begin=begin,
+        clock=clock,
+        ids=ids,
+        audit=AuditTrail(clock, ids),
+        models=catalog,
+        people=town.service,
+        settings=QuotaSettings(BILLING_FREE_STARTS_PER_NETWORK=1_000_000),
+    )
     usage = UsageService(begin)
     service = GatewayService(
         begin=begin,
@@ -269,6 +291,7 @@ def build_gate(
         upstream=upstream,
         bounds=SETTINGS.bounds,
         currency=RUB,
+        stream_terms=SETTINGS.stream_terms,
     )
     return Gate(begin, wallets, town, pricing, quotas, usage, catalog, service, routes, upstream)
 

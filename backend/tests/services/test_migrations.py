@@ -38,6 +38,7 @@ MAY = {
     "free_quota_refused_starts": APPEND | {"DELETE"},
     "free_quota_reservations": APPEND | {"UPDATE"},
     "free_quota_terms": APPEND,
+    "gateway_checkpoints": APPEND | {"UPDATE", "DELETE"},
     "hold_allocations": APPEND,
     "holds": APPEND | {"UPDATE"},
     "idempotency_keys": APPEND,

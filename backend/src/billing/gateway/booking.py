@@ -10,6 +10,7 @@ from billing.quotas.rules import Amounts
 from billing.quotas.service import QuotaService
 from billing.usage.rules import BillingSource, UsageEvent
 from billing.usage.service import UsageService
+from billing.wallets.rules import OperationId, WalletId
 from billing.wallets.service import WalletService
 
 _TEXT_LENGTH_MAX = 200
@@ -42,6 +43,27 @@ class Booker:
         await self._usage.record(uow, event)
         return balance
 
+    async def give_back(
+        self,
+        uow: UnitOfWork,
+        operation_id: OperationId,
+        wallet_id: WalletId,
+        source: BillingSource,
+        *,
+        reason: str = "nothing_delivered",
+    ) -> Money:
+        """Ends the operation uncharged; answers what the wallet has available then.
+
+        Raises:
+            OperationEnded: the operation was charged before.
+            ReservationEnded: the use of a free operation was counted before.
+        """
+        if source is BillingSource.LEAD_MAGNET:
+            await self._quotas.release(uow, operation_id)
+        else:
+            await self._wallets.release(uow, wallet_id, operation_id, reason=reason)
+        return (await self._wallets.balance(uow, wallet_id)).available
+
     def event(self, call: Call, funding: Funding, outcome: Outcome) -> UsageEvent:
         """Everything that is to be said about the operation, as of now."""
         now = self._clock.now()
@@ -54,6 +76,8 @@ class Booker:
             person_id=call.principal.person_id,
             api_key_id=call.principal.api_key_id,
             billing_source=funding.source,
+            door=call.request.door.value,
+            provider=outcome.target.name,
             model_asked=call.request.model,
             model_priced=outcome.target.priced_as,
             model_used=storable(outcome.model_used),

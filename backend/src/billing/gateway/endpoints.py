@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from billing.customers.access import client_address
 from billing.gateway.access import CORRELATION_HEADER, Body, Gateway, KeyCaller, MaxReplyCost
+from billing.gateway.calls import StreamedAnswer
 from billing.gateway.errors import ModelNotFound
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.paid_request import Incoming
+from billing.gateway.rules.quote_request import read_question
 from billing.gateway.rules.readers import READERS
-from billing.gateway.schemas import ModelList, ModelView, PublicPricingView, billing_headers, openai_error
+from billing.gateway.schemas import ModelList, ModelView, PublicPricingView, QuoteView, billing_headers, openai_error
 from billing.kit.errors import BillingError
 
 router = APIRouter(tags=["gateway"])
@@ -34,6 +38,25 @@ def refusal(error: BillingError, *, status: int, headers: Mapping[str, str]) -> 
     return JSONResponse(openai_error(error, status), status_code=status, headers={**headers, **_DO_NOT_REPEAT})
 
 
+class StreamResponse(StreamingResponse):
+    """Passes a stream on, and says when its client has gone, however that shows."""
+
+    def __init__(self, streamed: StreamedAnswer, headers: Mapping[str, str]) -> None:
+        super().__init__(
+            aiter(streamed.reading), headers={**headers, "X-Accel-Buffering": "no"}, media_type=streamed.content_type
+        )
+        self._reading = streamed.reading
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends until the end, or until nobody listens."""
+        try:
+            await super().__call__(scope, receive, send)
+        except ClientDisconnect:
+            return
+        finally:
+            self._reading.leave()
+
+
 def _serve_through(door: Door) -> None:
     """Opens this door under both prefixes; every door has the same life of a call behind it (G12)."""
 
@@ -48,6 +71,8 @@ def _serve_through(door: Door) -> None:
             max_reply_cost=max_reply_cost,
             client_network=client_address(request),
         )
+        if isinstance(served, StreamedAnswer):
+            return StreamResponse(served, billing_headers(served))
         return Response(
             served.content,
             status_code=served.status,
@@ -63,20 +88,33 @@ for _door in READERS:
     _serve_through(_door)
 
 
+@router.post("/v1/billing/quote")
+@router.post("/openai/billing/quote")
+async def quote(
+    request: Request, caller: KeyCaller, max_reply_cost: MaxReplyCost, body: Body, gateway: Gateway
+) -> QuoteView:
+    """What a call would cost at most and whether it would be let in; nothing is held, and no model is called."""
+    door, incoming = read_question(body)
+    quoted = await gateway.quote(
+        caller, door, incoming, max_reply_cost=max_reply_cost, client_network=client_address(request)
+    )
+    return QuoteView.of(quoted)
+
+
 @router.get("/v1/models")
 @router.get("/openai/models")
 async def list_models(_: KeyCaller, gateway: Gateway) -> ModelList:
     """The models that are served and priced."""
-    return ModelList(data=[ModelView.of(snapshot) for snapshot in await gateway.price_list()])
+    return ModelList.of(await gateway.price_list())
 
 
 @router.get("/v1/models/{model}")
 @router.get("/openai/models/{model}")
 async def read_model(model: str, _: KeyCaller, gateway: Gateway) -> ModelView:
     """One model."""
-    for snapshot in await gateway.price_list():
-        if snapshot.model == model:
-            return ModelView.of(snapshot)
+    for view in ModelList.of(await gateway.price_list()).data:
+        if view.id == model:
+            return view
     raise ModelNotFound(model)
 
 

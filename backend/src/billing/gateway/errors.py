@@ -5,6 +5,8 @@ BillingError
 ├── RequestTooLarge          the body has more bytes than we read
 ├── ModelNotFound            nobody serves a model of this name here
 ├── BillingUnavailable       the books cannot be reached, so nothing is called and nothing delivered
+├── BillingInterrupted       the books could not be reached while a stream was running
+├── GatewayStopping          the process was told to stop while a stream was running
 └── UpstreamFailure          the provider gave nothing that can be delivered; nothing is charged
     ├── UpstreamTimeout      it did not answer in time
     ├── UpstreamUnreachable  it could not be connected to
@@ -54,6 +56,24 @@ class BillingUnavailable(BillingError):
 
     def __init__(self) -> None:
         super().__init__("Billing is not available at the moment, so the call was not carried out.")
+
+
+class BillingInterrupted(BillingError):
+    """The books could not be reached while a stream was running. What was delivered is stored and charged, once."""
+
+    code = "billing_interrupted"
+
+    def __init__(self) -> None:
+        super().__init__("Billing became unavailable during the answer; what was delivered until now is charged, once.")
+
+
+class GatewayStopping(BillingError):
+    """The process was told to stop and could not wait for the end of the stream."""
+
+    code = "gateway_stopping"
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is being restarted; what was delivered until now is charged.")
 
 
 class UpstreamFailure(BillingError):

@@ -1,12 +1,11 @@
-"""Sets aside what a call can cost before the provider hears of it, and gives it back where nothing was delivered."""
+"""Sets aside what a call can cost, before the provider hears of it."""
 
 from __future__ import annotations
 
 from billing.gateway.calls import Call, Funding
-from billing.gateway.rules.metering import tokens_in, tokens_out
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
-from billing.pricing.rules import Quantities, RateSnapshot, highest_price_of
+from billing.pricing.rules import RateSnapshot, highest_price_of
 from billing.pricing.service import PricingService
 from billing.quotas.rules import Reserved
 from billing.quotas.service import QuotaService
@@ -33,7 +32,7 @@ class Funder:
         """
         account_id, request = call.principal.account_id, call.request
         wallet_id = await self._wallets.of_account(uow, account_id, self._currency)
-        rates = await self._rates(uow, call)
+        rates = await self.rates(uow, call)
         free = await self._quotas.reserve(
             uow, account_id, call.operation_id, request.free_bounds, model=call.route.model
         )
@@ -41,27 +40,16 @@ class Funder:
             return Funding(BillingSource.LEAD_MAGNET, wallet_id, rates, Money.zero(self._currency))
         return await self._held(uow, call, wallet_id, rates)
 
-    async def give_back(self, uow: UnitOfWork, call: Call, funding: Funding) -> Money:
-        """Ends the operation uncharged; answers what the wallet has available then."""
-        if funding.source is BillingSource.LEAD_MAGNET:
-            await self._quotas.release(uow, call.operation_id)
-        else:
-            await self._wallets.release(uow, funding.wallet_id, call.operation_id, reason="nothing_delivered")
-        return (await self._wallets.balance(uow, funding.wallet_id)).available
-
-    async def _rates(self, uow: UnitOfWork, call: Call) -> dict[str, RateSnapshot]:
+    async def rates(self, uow: UnitOfWork, call: Call) -> dict[str, RateSnapshot]:
         """The rates of every model that a target of the route is priced as."""
+        modality = call.request.door.modality
         return {
-            model: await self._pricing.rates_for(uow, model, self._currency, call.began_at)
+            model: await self._pricing.rates_for(uow, model, self._currency, call.began_at, modality)
             for model in sorted(call.route.priced_as)
         }
 
     async def _held(self, uow: UnitOfWork, call: Call, wallet_id: WalletId, rates: dict[str, RateSnapshot]) -> Funding:
         """A hold that covers the dearest target that may answer."""
-        at_most = max(_most(snapshot, call.request.bounds(snapshot)) for snapshot in rates.values())
+        at_most = max(highest_price_of(snapshot, call.request.bounds(snapshot)) for snapshot in rates.values())
         await self._wallets.hold(uow, wallet_id, at_most, call.operation_id, max_reply_cost=call.max_reply_cost)
         return Funding(BillingSource.PAYG, wallet_id, rates, at_most)
-
-
-def _most(snapshot: RateSnapshot, bounds: Quantities) -> Money:
-    return highest_price_of(snapshot, input_tokens=tokens_in(bounds), output_tokens=tokens_out(bounds))

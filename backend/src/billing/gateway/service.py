@@ -11,18 +11,22 @@ import structlog
 
 from billing.customers.rules import Permission, Principal, require
 from billing.gateway.booking import Booker
-from billing.gateway.calls import Answer, Call, Funding, Outcome
+from billing.gateway.calls import Answer, Call, Funding, Outcome, StreamedAnswer
 from billing.gateway.catalog import ModelCatalog
 from billing.gateway.errors import BillingUnavailable
 from billing.gateway.fail_closed import failing_closed
 from billing.gateway.forwarding import Forwarder
 from billing.gateway.funding import Funder
 from billing.gateway.ports import ModelUpstream
+from billing.gateway.quotes import Quote, Quoter
 from billing.gateway.rules.doors import Door
-from billing.gateway.rules.paid_request import Delivery, Incoming, QuoteBounds
+from billing.gateway.rules.paid_request import Delivery, Incoming, PaidRequest, QuoteBounds
+from billing.gateway.rules.quote_request import read_quoted_request
 from billing.gateway.rules.readers import READERS
 from billing.gateway.rules.replies import ProviderRefusal
 from billing.gateway.rules.routes import RouteTable
+from billing.gateway.rules.stream_terms import StreamTerms
+from billing.gateway.streaming import Desk, Refused, Streams
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, Money
@@ -74,6 +78,7 @@ class GatewayService:
         upstream: ModelUpstream,
         bounds: QuoteBounds,
         currency: Currency,
+        stream_terms: StreamTerms,
     ) -> None:
         self._begin = begin
         self._clock = clock
@@ -85,7 +90,20 @@ class GatewayService:
         self._routes = routes
         self._forwarder = Forwarder(upstream)
         self._funder = Funder(pricing=pricing, quotas=quotas, wallets=wallets, currency=currency)
+        self._quoter = Quoter(begin=begin, funder=self._funder, wallets=wallets)
         self._booker = Booker(clock=clock, quotas=quotas, wallets=wallets, usage=usage)
+        self._streams = Streams(
+            Desk(
+                begin=begin,
+                clock=clock,
+                forwarder=self._forwarder,
+                booker=self._booker,
+                wallets=wallets,
+                quotas=quotas,
+                usage=usage,
+                terms=stream_terms,
+            )
+        )
         self._bounds = bounds
         self.currency = currency
 
@@ -98,7 +116,7 @@ class GatewayService:
         correlation_id: str | None = None,
         max_reply_cost: Money | None = None,
         client_network: str | None = None,
-    ) -> Answer:
+    ) -> Answer | StreamedAnswer:
         """Answers a request, and charges what it used: to the free quota if it fits there, else to the wallet.
 
         Each call is an operation of its own, whatever ids the client sends along. `max_reply_cost` can only tighten
@@ -115,21 +133,52 @@ class GatewayService:
             BillingUnavailable: the books cannot be reached; nothing was delivered.
         """
         require(principal, Permission.CALL_MODELS)
-        request = READERS[door](incoming, self._bounds)
-        call = Call(
-            operation_id=OperationId(self._ids.new("opr")),
-            principal=principal,
-            request=request,
-            route=self._routes.of(request.model),
+        call = self._call(
+            principal,
+            READERS[door](incoming, self._bounds),
             correlation_id=correlation_id,
             max_reply_cost=max_reply_cost,
             client_network=client_network,
-            began_at=self._clock.now(),
         )
         with failing_closed():
             async with self._begin() as uow:
                 funding = await self._funder.fund(uow, call)
-        return await self._whole(call, funding)
+                available = await self._streams.let_in(uow, call, funding) if call.request.is_stream else None
+        if available is None:
+            return await self._whole(call, funding)
+        streamed = await self._streams.open(call, funding, available)
+        if isinstance(streamed, Refused):
+            return self._refusal(call, funding, streamed.refusal, streamed.balance)
+        return streamed
+
+    async def close(self) -> None:
+        """Ends the streams of this process: in their own time if that is short, else cut and settled."""
+        await self._streams.finish()
+
+    async def quote(
+        self,
+        principal: Principal,
+        door: Door,
+        incoming: Incoming,
+        *,
+        max_reply_cost: Money | None = None,
+        client_network: str | None = None,
+    ) -> Quote:
+        """What the same call would cost at most, who would pay, and what would refuse it; nothing is held or called.
+
+        Raises:
+            Forbidden: the caller may not call models.
+            InvalidInput: the request is malformed.
+            ModelNotFound: the model is not served here.
+            PriceUnknown: the model has no price in the wallet's currency.
+            BillingUnavailable: the books cannot be reached.
+        """
+        require(principal, Permission.CALL_MODELS)
+        request = read_quoted_request(door, incoming, self._bounds)
+        call = self._call(
+            principal, request, correlation_id=None, max_reply_cost=max_reply_cost, client_network=client_network
+        )
+        return await self._quoter.quote(call)
 
     async def price_list(self) -> tuple[RateSnapshot, ...]:
         """The models that can be called here, with their prices.
@@ -152,6 +201,26 @@ class GatewayService:
                 models = await self._catalog.price_list(uow)
                 return PublicPricing(self.currency, models, await self._quotas.offer(uow))
 
+    def _call(
+        self,
+        principal: Principal,
+        request: PaidRequest,
+        *,
+        correlation_id: str | None,
+        max_reply_cost: Money | None,
+        client_network: str | None,
+    ) -> Call:
+        return Call(
+            operation_id=OperationId(self._ids.new("opr")),
+            principal=principal,
+            request=request,
+            route=self._routes.of(request.model),
+            correlation_id=correlation_id,
+            max_reply_cost=max_reply_cost,
+            client_network=client_network,
+            began_at=self._clock.now(),
+        )
+
     async def _whole(self, call: Call, funding: Funding) -> Answer:
         """An answer in one piece."""
         try:
@@ -160,7 +229,7 @@ class GatewayService:
             async with AsyncExitStack() as connection:
                 forwarded = await self._forwarder.forward(call, connection)
                 if isinstance(forwarded, ProviderRefusal):
-                    return await self._refused(call, funding, forwarded)
+                    return self._refusal(call, funding, forwarded, await self._give_back(call, funding))
                 delivery = await self._forwarder.delivery_of(call, forwarded)
             measured = call.request.measure(delivery, funding.rates[forwarded.target.priced_as])
             outcome = Outcome(forwarded.target, delivery.model_used, measured)
@@ -172,10 +241,9 @@ class GatewayService:
     async def _give_back(self, call: Call, funding: Funding) -> Money:
         with failing_closed():
             async with self._begin() as uow:
-                return await self._funder.give_back(uow, call, funding)
+                return await self._booker.give_back(uow, call.operation_id, funding.wallet_id, funding.source)
 
-    async def _refused(self, call: Call, funding: Funding, refusal: ProviderRefusal) -> Answer:
-        balance = await self._give_back(call, funding)
+    def _refusal(self, call: Call, funding: Funding, refusal: ProviderRefusal, balance: Money) -> Answer:
         _log.info("provider_refused", operation_id=call.operation_id, status=refusal.status)
         return Answer(
             status=refusal.status,

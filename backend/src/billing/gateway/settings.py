@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
 
 from billing.gateway.rules.paid_request import QuoteBounds
 from billing.gateway.rules.routes import RouteTable
+from billing.gateway.rules.stream_terms import StreamTerms
 from billing.kit.errors import SettingsError
 from billing.kit.settings import SettingsGroup
 
@@ -81,6 +83,75 @@ class GatewaySettings(SettingsGroup):
         le=128,
         description="The largest `n` that a request may ask for.",
     )
+
+    stream_lease_seconds: float = Field(
+        alias="BILLING_STREAM_LEASE_SECONDS",
+        default=30.0,
+        ge=1,
+        le=600,
+        description="A stream whose process has not shown itself for this long is settled from its last checkpoint.",
+    )
+    checkpoint_seconds: float = Field(
+        alias="BILLING_CHECKPOINT_SECONDS",
+        default=2.0,
+        gt=0,
+        le=60,
+        description="A stream stores what it has metered at least this often while output passes.",
+    )
+    checkpoint_tokens: int = Field(
+        alias="BILLING_CHECKPOINT_TOKENS",
+        default=200,
+        ge=1,
+        le=100_000,
+        description="A stream stores what it has metered after so many tokens, even if that was quicker.",
+    )
+    drain_seconds: float = Field(
+        alias="BILLING_STREAM_DRAIN_SECONDS",
+        default=30.0,
+        ge=0,
+        le=600,
+        description="How long a provider is still listened to for its count after the client has left.",
+    )
+    drain_bytes: int = Field(
+        alias="BILLING_STREAM_DRAIN_BYTES",
+        default=1024 * 1024,
+        ge=0,
+        description="How many bytes are still read from a provider after the client has left.",
+    )
+    client_patience_seconds: float = Field(
+        alias="BILLING_STREAM_CLIENT_SECONDS",
+        default=60.0,
+        gt=0,
+        le=600,
+        description="A client that reads nothing of its stream for this long counts as gone.",
+    )
+    stream_buffer_bytes: int = Field(
+        alias="BILLING_STREAM_BUFFER_BYTES",
+        default=32 * 1024,
+        ge=1024,
+        description="How much of a stream waits for a slow client before the provider has to wait too.",
+    )
+    shutdown_seconds: float = Field(
+        alias="BILLING_STREAM_SHUTDOWN_SECONDS",
+        default=10.0,
+        ge=0,
+        le=600,
+        description="How long running streams may go on when the process is told to stop; then they are cut.",
+    )
+
+    @property
+    def stream_terms(self) -> StreamTerms:
+        """How streams are kept within bounds."""
+        return StreamTerms(
+            lease=timedelta(seconds=self.stream_lease_seconds),
+            checkpoint_every=timedelta(seconds=self.checkpoint_seconds),
+            checkpoint_tokens=self.checkpoint_tokens,
+            drain_seconds=self.drain_seconds,
+            drain_bytes=self.drain_bytes,
+            client_patience_seconds=self.client_patience_seconds,
+            buffer_bytes=self.stream_buffer_bytes,
+            shutdown_seconds=self.shutdown_seconds,
+        )
 
     @property
     def bounds(self) -> QuoteBounds:

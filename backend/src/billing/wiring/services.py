@@ -10,17 +10,25 @@ from argon2 import PasswordHasher
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from billing.admin.books_desk import BooksDesk
+from billing.admin.credit_desk import CreditDesk
+from billing.admin.desks import OperatorDesks
+from billing.admin.hold_desk import HoldDesk
 from billing.customers import jobs as customer_jobs
 from billing.customers.access import SessionCookies
 from billing.customers.adapters.argon2_passwords import Argon2Passwords
 from billing.customers.audit import AuditTrail
 from billing.customers.service import CustomersService
+from billing.gateway import jobs as gateway_jobs
+from billing.gateway.abandoned import AbandonedStreams
 from billing.gateway.adapters.http_upstream import HttpUpstream
+from billing.gateway.booking import Booker
 from billing.gateway.catalog import ModelCatalog
 from billing.gateway.rules.routes import RouteTable
 from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.http_errors import status_of
+from billing.kit.client_address import TrustedProxies
 from billing.kit.clock import Clock, MovableClock, SystemClock
 from billing.kit.database import application_engine
 from billing.kit.ids import Ids
@@ -46,6 +54,7 @@ from billing.quotas.service import QuotaService
 from billing.usage.invariants import UsageVerifier
 from billing.usage.service import UsageService
 from billing.wallets import jobs as wallet_jobs
+from billing.wallets.adjustments import WalletAdjustments
 from billing.wallets.invariants import WalletVerifier
 from billing.wallets.service import WalletService
 from billing.webhooks import jobs as webhook_jobs
@@ -72,6 +81,7 @@ class Services:
     job_queue: JobQueue
     audit: AuditTrail
     session_cookies: SessionCookies
+    trusted_proxies: TrustedProxies
     customers: CustomersService
     wallets: WalletService
     pricing: PricingService
@@ -82,9 +92,11 @@ class Services:
     inbox: InboxService
     gateway_settings: GatewaySettings
     gateway: GatewayService
+    abandoned_streams: AbandonedStreams
     renderer: Renderer
     pages: PagesService
     playground: PlaygroundService
+    desks: OperatorDesks
     readiness: Readiness
     verification: Verification
 
@@ -130,7 +142,8 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=settings.wallets)
     pricing = PricingService(ids)
     catalog = ModelCatalog(pricing, clock, terms.routes, terms.currency)
-    quotas = QuotaService(begin, clock, catalog, reservation_ttl=settings.quotas.reservation_ttl)
+    customers = CustomersService(begin, clock, ids, Argon2Passwords(PasswordHasher()), settings.customers, audit)
+    quotas = _quotas(settings, ground, catalog, customers)
     usage = UsageService(begin)
     states = ProviderStates(wallets=wallets, clock=clock, topup_ttl_days=settings.payments.topup_ttl_days)
     provider = _provider(settings.payments)
@@ -149,10 +162,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         upstream=upstream,
         bounds=settings.gateway.bounds,
         currency=terms.currency,
-    )
-    threshold = settings.pages.threshold(terms.currency)
-    pages = PagesService(
-        begin=begin, ids=ids, wallets=wallets, quotas=quotas, usage=usage, topups=topups, threshold=threshold
+        stream_terms=settings.gateway.stream_terms,
     )
     built = Services(
         settings=settings,
@@ -164,7 +174,8 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         job_queue=job_queue,
         audit=audit,
         session_cookies=_session_cookies(settings),
-        customers=CustomersService(begin, clock, ids, Argon2Passwords(PasswordHasher()), settings.customers, audit),
+        trusted_proxies=TrustedProxies(settings.proxies.trusted_proxy_hops),
+        customers=customers,
         wallets=wallets,
         pricing=pricing,
         quotas=quotas,
@@ -174,15 +185,28 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         inbox=_inbox(ground, job_queue, states, provider),
         gateway_settings=settings.gateway,
         gateway=gateway,
+        abandoned_streams=AbandonedStreams(
+            begin=begin, clock=clock, booker=Booker(clock=clock, quotas=quotas, wallets=wallets, usage=usage)
+        ),
         renderer=Renderer(terms.public_address, status_of),
-        pages=pages,
+        pages=PagesService(
+            begin=begin,
+            ids=ids,
+            wallets=wallets,
+            quotas=quotas,
+            usage=usage,
+            topups=topups,
+            threshold=settings.pages.threshold(terms.currency),
+        ),
         playground=PlaygroundService(gateway),
+        desks=_desks(ground, customers, wallets, usage),
         readiness=Readiness(ground.engine, terms.trust_policy),
         verification=_verification(ground),
     )
     try:
         yield built
     finally:
+        await gateway.close()
         await upstream.close()
         if provider is not None:
             await provider.aclose()
@@ -195,6 +219,7 @@ def register_jobs(built: Services) -> None:
     webhook_jobs.register(queue, built.inbox)
     wallet_jobs.register(queue, built.wallets)
     quota_jobs.register(queue, built.quotas)
+    gateway_jobs.register(queue, built.abandoned_streams)
     customer_jobs.register(queue, built.customers)
 
     async def retry_stalled() -> None:
@@ -209,7 +234,9 @@ def _terms(settings: Settings) -> _Terms:
     return _Terms(
         currency=currency,
         offer=settings.payments.offer(currency),
-        trust_policy=settings.webhooks.yookassa_policy(is_production=settings.deployment.is_production),
+        trust_policy=settings.webhooks.yookassa_policy(
+            is_production=settings.deployment.is_production, trusted_hops=settings.proxies.trusted_proxy_hops
+        ),
         routes=settings.gateway.read_routes(),
         public_address=public_address,
         returns=ReturnRules(public_address, settings.payments.allowed_origins()),
@@ -249,6 +276,35 @@ def _inbox(
 def _session_cookies(settings: Settings) -> SessionCookies:
     return SessionCookies.for_public_base(
         settings.public_address.base_url, lifetime=settings.customers.session_lifetime
+    )
+
+
+def _quotas(settings: Settings, ground: _Ground, catalog: ModelCatalog, customers: CustomersService) -> QuotaService:
+    return QuotaService(
+        begin=ground.begin,
+        clock=ground.clock,
+        ids=ground.ids,
+        audit=ground.audit,
+        models=catalog,
+        people=customers,
+        settings=settings.quotas,
+    )
+
+
+def _desks(ground: _Ground, customers: CustomersService, wallets: WalletService, usage: UsageService) -> OperatorDesks:
+    begin, clock, audit, ledger = ground.begin, ground.clock, ground.audit, LedgerService()
+    return OperatorDesks(
+        holds=HoldDesk(begin=begin, clock=clock, wallets=wallets, usage=usage, audit=audit),
+        credit=CreditDesk(
+            begin=begin,
+            clock=clock,
+            ids=ground.ids,
+            customers=customers,
+            wallets=wallets,
+            adjustments=WalletAdjustments(clock=clock, ledger=ledger),
+            audit=audit,
+        ),
+        books=BooksDesk(begin=begin, ledger=ledger),
     )
 
 

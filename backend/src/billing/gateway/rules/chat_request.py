@@ -5,7 +5,7 @@ Source of the request's members: OpenAI's API reference, "Create chat completion
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,30 +102,34 @@ class ChatRequest:
             return text_measured(counted, None)
         messages = [choice.get("message") for choice in delivery.body["choices"]]
         output_tokens = sum(typical_tokens(text) for text in texts(messages))
-        return text_measured(self.own_count(output_tokens), counted)
+        return text_measured(self.own_counter()(output_tokens), counted)
 
     def stream_meter(self, rates: RateSnapshot, *, public_model: str, upstream_model: str) -> ChatStreamMeter:
         """What reads and counts the streamed answer."""
         del rates
         return ChatStreamMeter(
-            own_count=self.own_count,
+            own_count=self.own_counter(),
             choices=self.choices,
             shows_usage=self.shows_usage,
             public_model=public_model,
             upstream_model=upstream_model,
         )
 
-    def own_count(self, output_tokens: int) -> Quantities:
-        """What it used, where nobody else has counted: never beyond the bound of what was sent, nor beyond the limit
-        that the client set; a limit that we assumed binds no provider, so it does not bind the count.
+    def own_counter(self) -> Callable[[int], Quantities]:
+        """What it used with so many tokens of output, where nobody else has counted.
+
+        Never beyond the bound of what was sent, nor beyond the limit that the client set; a limit that we assumed binds
+        no provider, so it does not bind the count.
         """
         prompt = [self.fields.get(member) for member in _PROMPT_MEMBERS]
-        input_tokens = _TYPICAL_TOKENS_PER_MESSAGE * len(self.fields["messages"])
-        input_tokens += sum(typical_tokens(text) for text in texts(prompt))
-        asked = self.output_tokens_asked
-        return text_quantities(
-            min(input_tokens, self.input_tokens_bound), output_tokens if asked is None else min(output_tokens, asked)
-        )
+        typical = _TYPICAL_TOKENS_PER_MESSAGE * len(self.fields["messages"])
+        typical += sum(typical_tokens(text) for text in texts(prompt))
+        input_tokens, asked = min(typical, self.input_tokens_bound), self.output_tokens_asked
+
+        def count(output_tokens: int) -> Quantities:
+            return text_quantities(input_tokens, output_tokens if asked is None else min(output_tokens, asked))
+
+        return count
 
 
 def read_chat_request(incoming: Incoming, bounds: QuoteBounds) -> ChatRequest:

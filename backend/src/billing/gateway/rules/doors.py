@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from billing.pricing.rules import Modality
+
 
 class Door(StrEnum):
     """A route that reaches a model provider; its value is the path after `/v1/` or `/openai/`, and at the provider."""
@@ -16,3 +18,17 @@ class Door(StrEnum):
     IMAGE_EDITS = "images/edits"
     SPEECH = "audio/speech"
     TRANSCRIPTIONS = "audio/transcriptions"
+
+    @property
+    def modality(self) -> Modality:
+        """What a model must have prices for to be called through this door."""
+        return _MODALITY_OF.get(self, Modality.TEXT)
+
+
+_MODALITY_OF = {
+    Door.EMBEDDINGS: Modality.EMBEDDINGS,
+    Door.IMAGES: Modality.IMAGE,
+    Door.IMAGE_EDITS: Modality.IMAGE,
+    Door.SPEECH: Modality.SPEECH,
+    Door.TRANSCRIPTIONS: Modality.TRANSCRIPTION,
+}

@@ -87,6 +87,7 @@ def text_quantities(
         Unit.CACHED_INPUT: cached_tokens,
         Unit.OUTPUT: output_tokens - reasoning_tokens,
         Unit.REASONING: reasoning_tokens,
+        Unit.REQUEST: 1,
     }
 
 

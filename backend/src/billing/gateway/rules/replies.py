@@ -54,7 +54,7 @@ class ProviderRefusal:
 
 
 def read_refusal(reply: UpstreamReply, secrets: tuple[str, ...]) -> ProviderRefusal:
-    """The refusal (a status from 400 on) as the client may read it: nothing secret, and no trouble of ours as its own."""
+    """The refusal (a status from 400 on) as the client may read it: nothing secret, and no trouble of ours."""
     body = reply_object(reply.body) or {}
     told = body.get("error")
     error: Mapping[str, Any] = told if isinstance(told, dict) else {}

@@ -39,17 +39,19 @@ class SseParser:
         self._data: list[str] = []
         self._is_at_start = True
         self._may_skip_line_feed = False
+        self._is_too_large = False
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that these bytes complete.
 
         Raises:
-            UpstreamBroken: an event is larger than anybody means.
+            UpstreamBroken: an event is larger than anybody means; the events before it were given out before.
         """
+        self._require_bounded()
         self._unread += chunk
         events: list[ServerSentEvent] = []
         begins = 0
-        while found := _LINE_END.search(self._unread, max(begins, self._searched)):
+        while not self._is_too_large and (found := _LINE_END.search(self._unread, max(begins, self._searched))):
             ends = found.start()
             is_second_half = self._may_skip_line_feed and ends == begins and self._unread[ends] == _LINE_FEED
             self._may_skip_line_feed = self._unread[ends] == _CARRIAGE_RETURN
@@ -60,11 +62,18 @@ class SseParser:
             self._may_skip_line_feed = False
         del self._unread[:begins]
         self._searched = len(self._unread)
-        self._require_bounded(len(self._unread))
+        self._is_too_large = self._is_too_large or self._size + len(self._unread) > self._event_bytes_max
+        if not events:
+            self._require_bounded()
         return events
 
     def finish(self) -> list[ServerSentEvent]:
-        """What the end of the bytes completes: some providers leave out the last empty line."""
+        """What the end of the bytes completes: some providers leave out the last empty line.
+
+        Raises:
+            UpstreamBroken: an event is larger than anybody means.
+        """
+        self._require_bounded()
         events: list[ServerSentEvent] = []
         if self._unread:
             self._take_line(bytes(self._unread), events)
@@ -81,7 +90,9 @@ class SseParser:
             self._dispatch(events)
             return
         self._size += len(line)
-        self._require_bounded(0)
+        if self._size > self._event_bytes_max:
+            self._is_too_large = True
+            return
         name, _, value = line.partition(b":")
         text = value.removeprefix(b" ").decode(errors="replace")
         if name == b"data":
@@ -95,8 +106,8 @@ class SseParser:
             events.append(ServerSentEvent(self._name or None, "\n".join(self._data)))
         self._name, self._data, self._size = None, [], 0
 
-    def _require_bounded(self, unread: int) -> None:
-        if self._size + unread > self._event_bytes_max:
+    def _require_bounded(self) -> None:
+        if self._is_too_large:
             raise UpstreamBroken
 
 
