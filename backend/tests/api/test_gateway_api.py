@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from sqlalchemy.engine import URL
 
 from backend.tests.builders.customers import customers_service
-from backend.tests.builders.gateway import ALIAS, SETTINGS, UNPRICED, Gate, Payer, Provider, chat, free_terms
+from backend.tests.builders.gateway import ALIAS, ON_OFFER, SETTINGS, UNPRICED, Gate, Payer, Provider, chat, free_terms
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.http_server import serving
@@ -108,7 +108,7 @@ class TestTheOfficialClient:
             listed = [model.id async for model in await client.models.list()]
             one = await client.models.retrieve(DEMO_LARGE)
 
-        assert listed == [DEMO_FREE, DEMO_LARGE, DEMO_SMALL]
+        assert listed == list(ON_OFFER)
         assert one.owned_by == "demo"
 
     async def test_reads_our_code_and_does_not_repeat_a_refusal(
@@ -412,7 +412,7 @@ class TestWhatIsFree:
         pricing = answer.json()
         small = next(model for model in pricing["models"] if model["model"] == DEMO_SMALL)
         assert answer.headers["cache-control"] == "public, max-age=60"
-        assert [model["model"] for model in pricing["models"]] == [DEMO_FREE, DEMO_LARGE, DEMO_SMALL]
+        assert [model["model"] for model in pricing["models"]] == list(ON_OFFER)
         assert {"unit": "output_tokens", "per": 1_000_000, "price": {"amount": "240.00", "currency": "RUB"}} in small[
             "prices"
         ]

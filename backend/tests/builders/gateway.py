@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -18,12 +18,13 @@ from backend.tests.builders.wallets import RUB, Wallets, rub
 from billing.customers.audit import AuditTrail
 from billing.customers.rules import Principal, Role, Scope
 from billing.gateway.adapters.http_upstream import HttpUpstream
-from billing.gateway.calls import Answer
+from billing.gateway.calls import Answer, StreamedAnswer
 from billing.gateway.catalog import ModelCatalog
 from billing.gateway.ports import ModelUpstream, UpstreamExchange
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.paid_request import Incoming, Outgoing
 from billing.gateway.rules.routes import ModelRoute, RouteTable, UpstreamTarget
+from billing.gateway.rules.stream_terms import StreamTerms
 from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.kit.money import Money
@@ -55,6 +56,8 @@ UNPRICED = "served-but-unpriced"
 GIFT = "free-on-purpose"
 ALIAS = "demo-small-latest"
 SETTINGS = GatewaySettings()
+ON_OFFER = (DEMO_EMBEDDING, DEMO_FREE, DEMO_IMAGE, DEMO_LARGE, DEMO_SMALL, DEMO_SPEECH, DEMO_TRANSCRIPTION)
+"""What is both served and priced here, by name."""
 NOT_FREE = FreeTerms(is_enabled=False, cycle_days=30, limits=NOTHING, eligible_models=frozenset())
 
 
@@ -198,6 +201,17 @@ class Gate:
             upstream=_Meanwhile(self.upstream, happens),
         )
 
+    def behind(self, upstream: ModelUpstream, *, begin: Begin | None = None, **terms: Any) -> Gate:
+        """The same gateway in front of another provider, with other bounds for its streams."""
+        return build_gate(
+            begin=begin or self.begin,
+            wallets=self.wallets,
+            town=self.town,
+            routes=self.routes,
+            upstream=upstream,
+            terms=replace(SETTINGS.stream_terms, **terms),
+        )
+
     async def payer(self, paid: str | None = None, *, role: Role = Role.OWNER) -> Payer:
         """Somebody new, with this much paid credit."""
         customer = await self.town.customer()
@@ -222,7 +236,22 @@ class Gate:
     async def ask(self, payer: Payer, body: Mapping[str, Any], *, max_reply_cost: str | None = None) -> Answer:
         """One call of the payer's key."""
         limit = None if max_reply_cost is None else rub(max_reply_cost)
-        return await self.service.serve(payer.principal, Door.CHAT, incoming(body), max_reply_cost=limit)
+        answer = await self.service.serve(payer.principal, Door.CHAT, incoming(body), max_reply_cost=limit)
+        assert isinstance(answer, Answer), "whoever does not ask for a stream gets a whole answer"
+        return answer
+
+    async def stream(self, payer: Payer, body: Mapping[str, Any], **more: Any) -> StreamedAnswer:
+        """One streamed call of the payer's key, whose first bytes are there."""
+        answer = await self.service.serve(payer.principal, Door.CHAT, incoming(body), **more)
+        assert isinstance(answer, StreamedAnswer), "the provider did not refuse"
+        return answer
+
+    async def streamed(self, payer: Payer, body: Mapping[str, Any], **more: Any) -> bytes:
+        """Everything that a streamed call brings, once it is booked."""
+        answer = await self.stream(payer, body, **more)
+        content = b"".join([piece async for piece in answer.reading])
+        await self.service.close()
+        return content
 
     async def accounts(self, payer: Payer) -> Accounts:
         """What is booked and recorded for the payer now, with what the checkers find wrong in it."""
@@ -263,6 +292,7 @@ def build_gate(
     town: Town,
     routes: RouteTable,
     upstream: ModelUpstream,
+    terms: StreamTerms = SETTINGS.stream_terms,
 ) -> Gate:
     """The real services over the real database."""
     clock, ids = wallets.clock, wallets.ids
@@ -291,7 +321,7 @@ def build_gate(
         upstream=upstream,
         bounds=SETTINGS.bounds,
         currency=RUB,
-        stream_terms=SETTINGS.stream_terms,
+        stream_terms=terms,
     )
     return Gate(begin, wallets, town, pricing, quotas, usage, catalog, service, routes, upstream)
 
@@ -309,4 +339,5 @@ async def open_gate(
     try:
         yield gate
     finally:
+        await gate.service.close()
         await upstream.close()

@@ -18,7 +18,15 @@ WEBHOOK_TOKEN = "rehearsed-webhook-token"  # noqa: S105 - the same
 NOTIFIER_ADDRESS = "127.0.0.2"
 """Where the simulated provider's notifications come from, as if it were its published range."""
 
-UPSTREAM_MODELS = {"demo-small": "gpt-4o-mini", "demo-large": "gpt-4o", "demo-free": "free-chat"}
+UPSTREAM_MODELS = {
+    "demo-small": "gpt-4o-mini",
+    "demo-large": "gpt-4o",
+    "demo-free": "free-chat",
+    "demo-embedding": "text-embedding-3-small",
+    "demo-image": "gpt-image-1",
+    "demo-speech": "tts-1",
+    "demo-transcription": "whisper-1",
+}
 """The seeded models and what the simulated provider calls them."""
 
 _COMMAND_SECONDS_MAX = 120

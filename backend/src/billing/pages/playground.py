@@ -17,6 +17,7 @@ from billing.kit.errors import BillingError
 from billing.kit.public_address import app_path_or
 from billing.pages.errors import PromptMissing, PromptTooLong, ProviderRefusedCall
 from billing.pages.views import AnswerView, BlockedView, OutcomeView
+from billing.pricing.rules import Modality
 from billing.usage.rules import BillingSource
 from billing.wallets.errors import InsufficientFunds
 
@@ -39,12 +40,13 @@ class PlaygroundService:
         self._gateway = gateway
 
     async def models(self) -> tuple[str, ...]:
-        """The models that can be called now, by name.
+        """The models that one can talk to now, by name.
 
         Raises:
             BillingUnavailable: the books cannot be reached.
         """
-        return tuple(snapshot.model for snapshot in await self._gateway.price_list())
+        on_offer = await self._gateway.price_list()
+        return tuple(snapshot.model for snapshot in on_offer if snapshot.modality is Modality.TEXT)
 
     async def ask(self, principal: Principal, *, model: str, prompt: str) -> Outcome:
         """Sends the prompt and charges it like any other call; a refusal becomes something to show."""
@@ -63,6 +65,7 @@ class PlaygroundService:
             raise PromptTooLong(PROMPT_LENGTH_MAX)
         request = {"model": model, "messages": [{"role": "user", "content": prompt}]}
         answer = await self._gateway.serve(principal, Door.CHAT, Incoming(json.dumps(request).encode()))
+        assert isinstance(answer, Answer), "whoever does not ask for a stream gets a whole answer"
         if answer.status >= _REFUSALS_FROM:
             raise ProviderRefusedCall(answer.operation_id)
         return answer

@@ -1,4 +1,4 @@
-"""Prices to begin with: the chat models of a demonstration."""
+"""Prices to begin with: the models of a demonstration, one for each modality and three for texts."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from billing.pricing.service import PricingService
 DEMO_SMALL = "demo-small"
 DEMO_LARGE = "demo-large"
 DEMO_FREE = "demo-free"
+DEMO_EMBEDDING = "demo-embedding"
+DEMO_IMAGE = "demo-image"
+DEMO_SPEECH = "demo-speech"
+DEMO_TRANSCRIPTION = "demo-transcription"
 
-# Roubles for one million tokens.
+# Roubles for one million tokens or characters, for one megapixel, for one second.
 _DEMO_PRICES: Mapping[str, Mapping[Unit, str]] = {
     DEMO_SMALL: {Unit.INPUT: "60", Unit.CACHED_INPUT: "15", Unit.OUTPUT: "240"},
     DEMO_LARGE: {Unit.INPUT: "900", Unit.CACHED_INPUT: "225", Unit.OUTPUT: "3600", Unit.REASONING: "3600"},
     DEMO_FREE: {Unit.INPUT: "30", Unit.OUTPUT: "120"},
+    DEMO_EMBEDDING: {Unit.EMBEDDING: "8"},
+    DEMO_IMAGE: {Unit.IMAGE_PIXELS: "4"},
+    DEMO_SPEECH: {Unit.SPEECH_CHARACTERS: "1200"},
+    DEMO_TRANSCRIPTION: {Unit.TRANSCRIPTION_MS: "0.5"},
 }
 
 
