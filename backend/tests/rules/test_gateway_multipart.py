@@ -16,7 +16,7 @@ PARTS = st.builds(
     Part,
     name=NAMES,
     content=st.binary(max_size=200),
-    file_name=st.none() | st.from_regex(r"[a-zбю ]{1,10}\.wav", fullmatch=True),
+    file_name=st.none() | st.from_regex(r"[a-zж ]{1,10}\.wav", fullmatch=True),
 )
 
 

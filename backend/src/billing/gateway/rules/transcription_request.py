@@ -26,6 +26,7 @@ from billing.usage.rules import EstimateReason
 
 _OK = 200
 _MS_PER_SECOND = 1000
+_USAGE_NAMES = ("seconds", "duration_seconds", "duration")
 _AS_JSON = frozenset({"json", "verbose_json", "diarized_json"})
 _AS_TEXT = {
     "text": "text/plain; charset=utf-8",
@@ -144,7 +145,8 @@ def _free(milliseconds: int) -> Amounts:
 def _provider_length(body: Mapping[str, Any]) -> int | EstimateReason:
     """What the provider bills comes before what it says in passing."""
     usage = body.get("usage")
-    told = [usage.get("seconds") if isinstance(usage, dict) else None, body.get("duration")]
+    billed = [usage.get(name) for name in _USAGE_NAMES] if isinstance(usage, dict) else []
+    told = [*billed, body.get("duration")]
     named = [value for value in told if value is not None]
     sane = [length for length in map(_length_of, named) if length is not None]
     if sane:
