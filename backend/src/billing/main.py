@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from billing import __version__
+from billing.admin import endpoints as admin
 from billing.customers import endpoints as customers
 from billing.gateway import endpoints as gateway
 from billing.gateway.errors import BillingUnavailable
@@ -33,8 +34,10 @@ from billing.kit.settings import require_asserts
 from billing.pages import endpoints as pages
 from billing.pages.access import refusal_page
 from billing.payments import endpoints as payments
+from billing.pricing import endpoints as pricing
 from billing.quotas import endpoints as quotas
 from billing.usage import endpoints as usage
+from billing.wallets import endpoints as wallets
 from billing.webhooks import endpoints as webhooks
 from billing.wiring.feature_flags import Doors
 from billing.wiring.middleware import BasePath, Bugs, FlaggedDoors, RequestIds
@@ -57,8 +60,12 @@ def create_app(services: Services) -> FastAPI:
         payments.router,
         webhooks.router,
         quotas.router,
+        quotas.admin_router,
         usage.router,
+        pricing.router,
+        wallets.router,
         gateway.router,
+        admin.router,
         pages.router,
     ):
         app.include_router(router)

@@ -12,9 +12,20 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.models import RateRow
-from billing.pricing.rules import Modality, NewRate, Rate, RateId, RateKey, Unit
+from billing.pricing.rules import (
+    Modality,
+    Publication,
+    PublishedRate,
+    Rate,
+    RateFilter,
+    RateId,
+    RateKey,
+    Standing,
+    Unit,
+)
 
 MODELS_MAX = 1000
+_CHANGES_LOCK = 0x7261746573
 
 
 async def effective_rates(
@@ -40,35 +51,90 @@ async def effective_rates(
 
 async def last_versions(uow: UnitOfWork, models: Sequence[str]) -> dict[RateKey, int]:
     """The highest version of each rate of these models."""
-    key = (RateRow.model, RateRow.currency, RateRow.modality, RateRow.unit)
+    key = _whole_key()
     rows = await uow.connection.execute(
         select(*key, func.max(RateRow.version).label("version")).where(RateRow.model.in_(models)).group_by(*key),
     )
-    return {
-        RateKey(row.model, Currency(row.currency), Modality(row.modality), Unit(row.unit)): row.version for row in rows
-    }
+    return {_key_of(row): row.version for row in rows}
 
 
-async def insert_rates(uow: UnitOfWork, rates: Sequence[tuple[RateId, int, NewRate]]) -> None:
+async def lock_changes(uow: UnitOfWork) -> None:
+    """One operator changes rates at a time; whoever only reads or charges does not wait."""
+    await uow.connection.execute(select(func.pg_advisory_xact_lock(_CHANGES_LOCK)))
+
+
+async def latest(uow: UnitOfWork, models: Sequence[str] | None = None) -> dict[RateKey, PublishedRate]:
+    """The last published rate of each key, in force yet or not, of these models or of all; 1000 models at the most."""
+    query = select(RateRow).ext(distinct_on(*_whole_key())).order_by(*_whole_key(), RateRow.version.desc())
+    if models is not None:
+        query = query.where(RateRow.model.in_(models))
+    rows = await uow.connection.execute(query.limit(MODELS_MAX * len(Unit)))
+    return {_key_of(row): _as_published(row) for row in rows}
+
+
+async def by_ids(uow: UnitOfWork, rate_ids: Sequence[str]) -> dict[str, PublishedRate]:
+    """The rates with these ids; unknown ids are left out."""
+    rows = await uow.connection.execute(select(RateRow).where(RateRow.id.in_(rate_ids)))
+    return {row.id: _as_published(row) for row in rows}
+
+
+async def moments_ahead(uow: UnitOfWork, models: Sequence[str], after: datetime) -> list[tuple[RateKey, datetime]]:
+    """When rates of these models come into force that have not yet."""
+    rows = await uow.connection.execute(
+        select(*_whole_key(), RateRow.effective_from)
+        .where(RateRow.model.in_(models), RateRow.effective_from > after)
+        .distinct()
+        .order_by(*_whole_key(), RateRow.effective_from)
+        .limit(MODELS_MAX * len(Unit)),
+    )
+    return [(_key_of(row), row.effective_from) for row in rows]
+
+
+async def rates_before(
+    uow: UnitOfWork, wanted: RateFilter, at: datetime, *, position: str | None, limit: int
+) -> tuple[PublishedRate, ...]:
+    """The rates that the filter lets through, with smaller ids than the position, newest first."""
+    rows = _by_standing(wanted.standing, at).subquery()
+    query = select(rows)
+    for column, value in wanted.columns.items():
+        query = query.where(rows.c[column] == value)
+    if position is not None:
+        query = query.where(rows.c.id < position)
+    found = await uow.connection.execute(query.order_by(rows.c.id.desc()).limit(limit))
+    return tuple(map(_as_published, found))
+
+
+async def insert_rates(uow: UnitOfWork, publications: Sequence[Publication]) -> None:
     """Writes the rates with their ids and versions."""
     await uow.connection.execute(
         insert(RateRow),
         [
             {
-                "id": rate_id,
-                "model": rate.model,
-                "currency": rate.price.currency,
-                "modality": rate.priced_modality.value,
-                "unit": rate.unit.value,
-                "price_micros": rate.price.micros,
-                "is_free": rate.is_free,
-                "is_active": rate.is_active,
-                "provider": rate.provider,
-                "version": version,
-                "effective_from": rate.effective_from,
+                "id": published.rate_id,
+                **_key_columns(published.rate.key),
+                "price_micros": published.rate.price.micros,
+                "is_free": published.rate.is_free,
+                "is_active": published.rate.is_active,
+                "provider": published.rate.provider,
+                "version": published.version,
+                "effective_from": published.rate.effective_from,
             }
-            for rate_id, version, rate in rates
+            for published in publications
         ],
+    )
+
+
+def _by_standing(standing: Standing, at: datetime) -> Select[Any]:
+    """A withdrawal in force is a rate in force too: it says that there is no price."""
+    if standing is Standing.ALL:
+        return select(RateRow)
+    if standing is Standing.SCHEDULED:
+        return select(RateRow).where(RateRow.effective_from > at)
+    return (
+        select(RateRow)
+        .where(RateRow.effective_from <= at)
+        .ext(distinct_on(*_whole_key()))
+        .order_by(*_whole_key(), RateRow.effective_from.desc(), RateRow.version.desc())
     )
 
 
@@ -79,6 +145,27 @@ def _newest_by_unit(currency: Currency, at: datetime) -> Select[Any]:
         .ext(distinct_on(*_key(RateRow)))
         .order_by(*_key(RateRow), RateRow.effective_from.desc(), RateRow.version.desc())
     )
+
+
+def _whole_key() -> tuple[Any, ...]:
+    return RateRow.model, RateRow.currency, RateRow.modality, RateRow.unit
+
+
+def _key_of(row: Any) -> RateKey:
+    return RateKey(row.model, Currency(row.currency), Modality(row.modality), Unit(row.unit))
+
+
+def _key_columns(key: RateKey) -> dict[str, str]:
+    return {
+        "model": key.model,
+        "currency": key.currency,
+        "modality": key.modality.value,
+        "unit": key.unit.value,
+    }
+
+
+def _as_published(row: Row[Any]) -> PublishedRate:
+    return PublishedRate(_key_of(row), _as_rate(row), is_active=row.is_active, recorded_at=row.recorded_at)
 
 
 def _key(columns: Any) -> tuple[Any, Any, Any]:

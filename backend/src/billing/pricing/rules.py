@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +19,8 @@ from billing.pricing.errors import DiscountRefused, PriceUnknown, RateRefused
 RateId = NewType("RateId", str)
 
 _PERCENT_MAX = 100
+# Nothing that a spreadsheet could take for a formula can be the name of a model or of a provider.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}", re.ASCII)
 
 
 class Modality(StrEnum):
@@ -137,6 +140,15 @@ class NewRate:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """A rate on its way into the books, with its id and its number among the rates of its key."""
+
+    rate_id: RateId
+    version: int
+    rate: NewRate
+
+
+@dataclass(frozen=True, slots=True)
 class Rate:
     """A published rate; `version` counts the rates of one model, currency, modality and unit from 1."""
 
@@ -147,6 +159,64 @@ class Rate:
     provider: str
     version: int
     effective_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRate:
+    """A rate as it stands in the books, in force or not; an inactive one ends the price of its key."""
+
+    key: RateKey
+    rate: Rate
+    is_active: bool
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRates:
+    """What a served model lacks in one currency.
+
+    `modality` is the one that is priced in part; None where the model has no rate at all, so that nobody knows what
+    it is meant for. `units` are what would complete it.
+    """
+
+    model: str
+    currency: Currency
+    modality: Modality | None
+    units: tuple[Unit, ...]
+
+
+class Standing(StrEnum):
+    """Which rates of a key are meant: the one in force, those that are still to come, or all that there ever were."""
+
+    IN_FORCE = "in_force"
+    SCHEDULED = "scheduled"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class RateFilter:
+    """Which rates an operator wants to see; None means any."""
+
+    standing: Standing = Standing.IN_FORCE
+    model: str | None = None
+    modality: Modality | None = None
+    unit: Unit | None = None
+    currency: str | None = None
+    provider: str | None = None
+    is_active: bool | None = None
+
+    @property
+    def columns(self) -> Mapping[str, object]:
+        """What has to be equal, by column."""
+        wanted = {
+            "model": self.model,
+            "modality": self.modality,
+            "unit": self.unit,
+            "currency": self.currency,
+            "provider": self.provider,
+            "is_active": self.is_active,
+        }
+        return {column: value for column, value in wanted.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +311,22 @@ def highest_price_of(snapshot: RateSnapshot, quantities: Quantities, discount_pe
     return price_of(dearest, snapshot, discount_percent)
 
 
+def missing_rates(
+    models: Iterable[str], currency: Currency, priced: Collection[tuple[str, Modality, Unit]]
+) -> list[MissingRates]:
+    """What these models lack in this currency, given everything that has a rate in force in it; by model."""
+    found = []
+    for model in sorted(models):
+        begun = {modality for name, modality, _ in priced if name == model}
+        if not begun:
+            found.append(MissingRates(model, currency, None, ()))
+        for modality in sorted(begun):
+            units = {unit for name, of, unit in priced if (name, of) == (model, modality)}
+            if lacking := _lacking(modality, units):
+                found.append(MissingRates(model, currency, modality, lacking))
+    return found
+
+
 def image_quantities(sizes: Sequence[tuple[int, int]], snapshot: RateSnapshot) -> Quantities:
     """What images of these widths and heights count as: pixels where pixels are priced, else images of their class.
 
@@ -260,9 +346,11 @@ def require_meaningful(rate: NewRate) -> None:
     """A zero that somebody forgot to fill in must not give a model away.
 
     Raises:
-        RateRefused: the price is negative, zero without being called free, or not zero though it is called free; or
-            the unit is not one of its modality.
+        RateRefused: the price is negative, zero without being called free, or not zero though it is called free; the
+            unit is not one of its modality; or a name is none.
     """
+    if not (_NAME.fullmatch(rate.model) and _NAME.fullmatch(rate.provider)):
+        raise RateRefused(rate.model, rate.unit, "a name is up to 200 letters, digits and ._:/@-, no sign in front")
     if rate.unit not in UNITS_OF[rate.priced_modality]:
         raise RateRefused(rate.model, rate.unit, f"nothing of {rate.priced_modality} is counted so")
     if rate.price.micros < 0:
@@ -271,6 +359,12 @@ def require_meaningful(rate: NewRate) -> None:
         raise RateRefused(rate.model, rate.unit, "a price of zero has to say that it is free")
     if rate.price.micros > 0 and rate.is_free:
         raise RateRefused(rate.model, rate.unit, "what is free has no price")
+
+
+def _lacking(modality: Modality, units: set[Unit]) -> tuple[Unit, ...]:
+    """The shortest way to a complete set of prices; empty where there is one."""
+    lacking = (tuple(unit for unit in enough if unit not in units) for enough in _ENOUGH[modality])
+    return min(lacking, key=len)
 
 
 def _image_class(longer_side: int) -> Unit:

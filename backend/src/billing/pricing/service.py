@@ -12,7 +12,7 @@ from billing.kit.money import Currency
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing import repository
 from billing.pricing.errors import PriceUnknown
-from billing.pricing.rules import Modality, NewRate, RateId, RateSnapshot, require_meaningful
+from billing.pricing.rules import Modality, NewRate, Publication, RateId, RateSnapshot, require_meaningful
 
 
 class PricingService:
@@ -49,11 +49,11 @@ class PricingService:
         )
         return tuple(snapshot for snapshot in snapshots if snapshot.is_complete)
 
-    async def publish(self, uow: UnitOfWork, rates: Sequence[NewRate]) -> None:
+    async def publish(self, uow: UnitOfWork, rates: Sequence[NewRate]) -> tuple[Publication, ...]:
         """Adds the rates, all of them or none; each supersedes its model's and unit's former one when its time comes.
 
         Raises:
-            RateRefused: a rate is negative, zero without being called free, or free at a price.
+            RateRefused: a rate is negative, zero without being called free, free at a price, or not one at all.
         """
         for rate in rates:
             require_meaningful(rate)
@@ -61,5 +61,6 @@ class PricingService:
         numbered = []
         for rate in rates:
             versions[rate.key] = versions.get(rate.key, 0) + 1
-            numbered.append((RateId(self._ids.new("rat")), versions[rate.key], rate))
+            numbered.append(Publication(RateId(self._ids.new("rat")), versions[rate.key], rate))
         await repository.insert_rates(uow, numbered)
+        return tuple(numbered)

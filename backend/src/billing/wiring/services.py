@@ -18,6 +18,7 @@ from billing.customers import jobs as customer_jobs
 from billing.customers.access import SessionCookies
 from billing.customers.adapters.argon2_passwords import Argon2Passwords
 from billing.customers.audit import AuditTrail
+from billing.customers.directory import AccountDirectory
 from billing.customers.service import CustomersService
 from billing.gateway import jobs as gateway_jobs
 from billing.gateway.abandoned import AbandonedStreams
@@ -47,6 +48,8 @@ from billing.payments.provider_states import ProviderStates
 from billing.payments.rules import TopupOffer
 from billing.payments.service import ReturnRules, TopupService
 from billing.payments.settings import PaymentSettings, ProviderKind
+from billing.pricing.adapters.xlsx_sheets import XlsxSheets
+from billing.pricing.rate_desk import RateDesk
 from billing.pricing.service import PricingService
 from billing.quotas import jobs as quota_jobs
 from billing.quotas.invariants import QuotaVerifier
@@ -54,6 +57,7 @@ from billing.quotas.service import QuotaService
 from billing.usage.invariants import UsageVerifier
 from billing.usage.service import UsageService
 from billing.wallets import jobs as wallet_jobs
+from billing.wallets.account_wallet import AccountWallet
 from billing.wallets.adjustments import WalletAdjustments
 from billing.wallets.invariants import WalletVerifier
 from billing.wallets.service import WalletService
@@ -84,7 +88,9 @@ class Services:
     trusted_proxies: TrustedProxies
     customers: CustomersService
     wallets: WalletService
+    account_wallet: AccountWallet
     pricing: PricingService
+    rate_desk: RateDesk
     quotas: QuotaService
     usage: UsageService
     topups: TopupService
@@ -128,6 +134,18 @@ class _Ground:
     audit: AuditTrail
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """The services that gateway, pages and desks are made of."""
+
+    customers: CustomersService
+    wallets: WalletService
+    pricing: PricingService
+    catalog: ModelCatalog
+    quotas: QuotaService
+    usage: UsageService
+
+
 @asynccontextmanager
 async def services(settings: Settings, database_url: URL) -> AsyncIterator[Services]:
     """The services of one process; leaving closes every connection that they opened.
@@ -137,69 +155,40 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     """
     terms = _terms(settings)
     ground = _ground(settings, database_url)
-    begin, clock, ids, audit = ground.begin, ground.clock, ground.ids, ground.audit
+    core = _core(settings, terms, ground)
     job_queue = JobQueue(database_url)
-    wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=settings.wallets)
-    pricing = PricingService(ids)
-    catalog = ModelCatalog(pricing, clock, terms.routes, terms.currency)
-    customers = CustomersService(begin, clock, ids, Argon2Passwords(PasswordHasher()), settings.customers, audit)
-    quotas = _quotas(settings, ground, catalog, customers)
-    usage = UsageService(begin)
-    states = ProviderStates(wallets=wallets, clock=clock, topup_ttl_days=settings.payments.topup_ttl_days)
+    states = ProviderStates(wallets=core.wallets, clock=ground.clock, topup_ttl_days=settings.payments.topup_ttl_days)
     provider = _provider(settings.payments)
     topups = _topups(terms, ground, states, provider)
     upstream = HttpUpstream(settings.gateway)
-    gateway = GatewayService(
-        begin=begin,
-        clock=clock,
-        ids=ids,
-        pricing=pricing,
-        quotas=quotas,
-        wallets=wallets,
-        usage=usage,
-        catalog=catalog,
-        routes=terms.routes,
-        upstream=upstream,
-        bounds=settings.gateway.bounds,
-        currency=terms.currency,
-        stream_terms=settings.gateway.stream_terms,
-    )
+    gateway = _gateway(settings, terms, ground, core, upstream)
     built = Services(
         settings=settings,
         public_address=terms.public_address,
         engine=ground.engine,
-        begin=begin,
-        clock=clock,
-        ids=ids,
+        begin=ground.begin,
+        clock=ground.clock,
+        ids=ground.ids,
         job_queue=job_queue,
-        audit=audit,
+        audit=ground.audit,
         session_cookies=_session_cookies(settings),
         trusted_proxies=TrustedProxies(settings.proxies.trusted_proxy_hops),
-        customers=customers,
-        wallets=wallets,
-        pricing=pricing,
-        quotas=quotas,
-        usage=usage,
+        customers=core.customers,
+        wallets=core.wallets,
+        account_wallet=_account_wallet(terms, ground, core.wallets),
+        pricing=core.pricing,
+        quotas=core.quotas,
+        usage=core.usage,
         topups=topups,
         trust_policy=terms.trust_policy,
         inbox=_inbox(ground, job_queue, states, provider),
         gateway_settings=settings.gateway,
         gateway=gateway,
-        abandoned_streams=AbandonedStreams(
-            begin=begin, clock=clock, booker=Booker(clock=clock, quotas=quotas, wallets=wallets, usage=usage)
-        ),
+        abandoned_streams=_abandoned_streams(ground, core),
         renderer=Renderer(terms.public_address, status_of),
-        pages=PagesService(
-            begin=begin,
-            ids=ids,
-            wallets=wallets,
-            quotas=quotas,
-            usage=usage,
-            topups=topups,
-            threshold=settings.pages.threshold(terms.currency),
-        ),
+        pages=_pages(settings, terms, ground, core, topups),
         playground=PlaygroundService(gateway),
-        desks=_desks(ground, customers, wallets, usage),
+        desks=_desks(ground, core),
         readiness=Readiness(ground.engine, terms.trust_policy),
         verification=_verification(ground),
     )
@@ -264,6 +253,18 @@ def _topups(terms: _Terms, ground: _Ground, states: ProviderStates, provider: Yo
     )
 
 
+def _account_wallet(terms: _Terms, ground: _Ground, wallets: WalletService) -> AccountWallet:
+    return AccountWallet(
+        begin=ground.begin,
+        clock=ground.clock,
+        ids=ground.ids,
+        audit=ground.audit,
+        directory=AccountDirectory(),
+        wallets=wallets,
+        currency=terms.currency,
+    )
+
+
 def _inbox(
     ground: _Ground, job_queue: JobQueue, states: ProviderStates, provider: YookassaProvider | None
 ) -> InboxService:
@@ -273,34 +274,93 @@ def _inbox(
     return InboxService(begin=ground.begin, clock=ground.clock, ids=ground.ids, job_queue=job_queue, handlers=handlers)
 
 
+def _rate_desk(terms: _Terms, ground: _Ground, pricing: PricingService) -> RateDesk:
+    served = {name for route in terms.routes.by_name.values() for name in (route.model, *route.priced_as)}
+    return RateDesk(
+        begin=ground.begin,
+        clock=ground.clock,
+        audit=ground.audit,
+        pricing=pricing,
+        sheets=XlsxSheets(),
+        served_models=served,
+        currency=terms.currency,
+    )
+
+
 def _session_cookies(settings: Settings) -> SessionCookies:
     return SessionCookies.for_public_base(
         settings.public_address.base_url, lifetime=settings.customers.session_lifetime
     )
 
 
-def _quotas(settings: Settings, ground: _Ground, catalog: ModelCatalog, customers: CustomersService) -> QuotaService:
-    return QuotaService(
-        begin=ground.begin,
-        clock=ground.clock,
-        ids=ground.ids,
-        audit=ground.audit,
-        models=catalog,
-        people=customers,
-        settings=settings.quotas,
+def _core(settings: Settings, terms: _Terms, ground: _Ground) -> _Core:
+    begin, clock, ids, audit = ground.begin, ground.clock, ground.ids, ground.audit
+    pricing = PricingService(ids)
+    catalog = ModelCatalog(pricing, clock, terms.routes, terms.currency)
+    customers = CustomersService(begin, clock, ids, Argon2Passwords(PasswordHasher()), settings.customers, audit)
+    return _Core(
+        customers=customers,
+        wallets=WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=settings.wallets),
+        pricing=pricing,
+        catalog=catalog,
+        quotas=QuotaService(
+            begin=begin,
+            clock=clock,
+            ids=ids,
+            audit=audit,
+            models=catalog,
+            people=customers,
+            settings=settings.quotas,
+        ),
+        usage=UsageService(begin),
     )
 
 
-def _desks(ground: _Ground, customers: CustomersService, wallets: WalletService, usage: UsageService) -> OperatorDesks:
+def _gateway(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, upstream: HttpUpstream) -> GatewayService:
+    return GatewayService(
+        begin=ground.begin,
+        clock=ground.clock,
+        ids=ground.ids,
+        pricing=core.pricing,
+        quotas=core.quotas,
+        wallets=core.wallets,
+        usage=core.usage,
+        catalog=core.catalog,
+        routes=terms.routes,
+        upstream=upstream,
+        bounds=settings.gateway.bounds,
+        currency=terms.currency,
+        stream_terms=settings.gateway.stream_terms,
+    )
+
+
+def _abandoned_streams(ground: _Ground, core: _Core) -> AbandonedStreams:
+    booker = Booker(clock=ground.clock, quotas=core.quotas, wallets=core.wallets, usage=core.usage)
+    return AbandonedStreams(begin=ground.begin, clock=ground.clock, booker=booker)
+
+
+def _pages(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, topups: TopupService) -> PagesService:
+    return PagesService(
+        begin=ground.begin,
+        ids=ground.ids,
+        wallets=core.wallets,
+        quotas=core.quotas,
+        usage=core.usage,
+        topups=topups,
+        threshold=settings.pages.threshold(terms.currency),
+    )
+
+
+def _desks(ground: _Ground, core: _Core) -> OperatorDesks:
     begin, clock, audit, ledger = ground.begin, ground.clock, ground.audit, LedgerService()
     return OperatorDesks(
-        holds=HoldDesk(begin=begin, clock=clock, wallets=wallets, usage=usage, audit=audit),
+        holds=HoldDesk(begin=begin, clock=clock, wallets=core.wallets, usage=core.usage, audit=audit),
         credit=CreditDesk(
             begin=begin,
             clock=clock,
             ids=ground.ids,
-            customers=customers,
-            wallets=wallets,
+            customers=core.customers,
+            wallets=core.wallets,
             adjustments=WalletAdjustments(clock=clock, ledger=ledger),
             audit=audit,
         ),

@@ -11,12 +11,14 @@ from pydantic import Field, SecretStr
 
 from billing.customers.settings import CustomersSettings
 from billing.gateway.settings import GatewaySettings
+from billing.kit.client_address import ProxySettings
 from billing.kit.embedded_postgres import default_folder
 from billing.kit.errors import SettingsError
 from billing.kit.public_address import PublicAddressSettings
 from billing.kit.settings import SettingsGroup, read_group, refuse_unknown
 from billing.pages.settings import PagesSettings
 from billing.payments.settings import PaymentSettings
+from billing.pricing.settings import PricingSettings
 from billing.quotas.settings import QuotaSettings
 from billing.wallets.settings import WalletSettings
 from billing.webhooks.settings import WebhookSettings
@@ -99,8 +101,10 @@ class Settings:
     deployment: DeploymentSettings
     flags: FeatureFlags
     public_address: PublicAddressSettings
+    proxies: ProxySettings
     customers: CustomersSettings
     wallets: WalletSettings
+    pricing: PricingSettings
     quotas: QuotaSettings
     payments: PaymentSettings
     webhooks: WebhookSettings
@@ -112,8 +116,10 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     DeploymentSettings,
     FeatureFlags,
     PublicAddressSettings,
+    ProxySettings,
     CustomersSettings,
     WalletSettings,
+    PricingSettings,
     QuotaSettings,
     PaymentSettings,
     WebhookSettings,
@@ -133,8 +139,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         deployment=read_group(DeploymentSettings, environ),
         flags=read_group(FeatureFlags, environ),
         public_address=read_group(PublicAddressSettings, environ),
+        proxies=read_group(ProxySettings, environ),
         customers=read_group(CustomersSettings, environ),
         wallets=read_group(WalletSettings, environ),
+        pricing=read_group(PricingSettings, environ),
         quotas=read_group(QuotaSettings, environ),
         payments=read_group(PaymentSettings, environ),
         webhooks=read_group(WebhookSettings, environ),
@@ -151,6 +159,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
                 ),
             )
         )
+    settings.customers.check(is_development=settings.deployment.environment is Environment.DEVELOPMENT)
     settings.payments.check(is_production=settings.deployment.is_production)
     return settings
 
