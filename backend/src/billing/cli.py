@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 import uvicorn
-from sqlalchemy.engine import URL
 
 from billing import __version__, migrations
-from billing.kit.database import parse_database_url
-from billing.kit.embedded_postgres import EmbeddedPostgres
+from billing.commands.holds import holds
+from billing.commands.ledger import ledger
+from billing.commands.running import database, with_services
+from billing.commands.wallets import wallets
 from billing.kit.errors import BillingError, SettingsError
-from billing.kit.logs import configure_logs
 from billing.kit.settings import require_asserts
 from billing.main import create_app
 from billing.wiring import demo
-from billing.wiring.services import Services, services
-from billing.wiring.settings import Settings, read_settings
+from billing.wiring.services import Services
 from billing.worker import work
 
-T = TypeVar("T")
-
-_DRIFT = 1
 _USAGE = 2
 
 app = typer.Typer(help="Prepaid billing for AI products.", no_args_is_help=True, pretty_exceptions_enable=False)
-ledger = typer.Typer(help="The books.", no_args_is_help=True)
 free_quota = typer.Typer(help="What newcomers may use for nothing.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
+app.add_typer(holds, name="holds")
+app.add_typer(wallets, name="wallets")
 app.add_typer(free_quota, name="free-quota")
 
 
@@ -59,7 +52,7 @@ def version() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to this version's schema."""
-    with _database() as (_, url):
+    with database() as (_, url):
         migrations.upgrade(url)
     typer.echo(f"The schema is at {migrations.newest_revision()}.")
 
@@ -82,14 +75,14 @@ def serve(
         )
         await uvicorn.Server(config).serve(sockets=[listener])
 
-    _with_services(run)
+    with_services(run)
 
 
 @app.command()
 def worker() -> None:
     """Take jobs from the queues and run the scheduler until told to stop."""
     _stop_cleanly_on_sigterm()
-    if not _with_services(work):
+    if not with_services(work):
         typer.echo("billing: WORKER_BILLING_ENABLED is off: jobs wait in their queues.", err=True)
 
 
@@ -102,19 +95,8 @@ def seed(
     async def run(built: Services) -> tuple[demo.Login, ...]:
         return await demo.seed(built, customers=customers)
 
-    logins = _with_services(run)
+    logins = with_services(run)
     typer.echo(json.dumps({"logins": [{"email": login.email, "password": login.password} for login in logins]}))
-
-
-@ledger.command()
-def verify() -> None:
-    """Check that wallets, lots, holds, charges and books agree; each drift is a line, and the exit code is 1."""
-    drifts = _with_services(lambda built: built.verification.drifts())
-    for drift in drifts:
-        typer.echo(f"{drift.invariant} {drift.subject}: {drift.sentence}")
-    typer.echo(f"{len(drifts)} drifts." if drifts else "The books agree: no drift.")
-    if drifts:
-        raise typer.Exit(_DRIFT)
 
 
 @free_quota.command(name="set")
@@ -138,30 +120,7 @@ def set_free_quota(
             models=frozenset(model or ()),
         )
 
-    typer.echo(f"Version {_with_services(run)} of the free terms is in force.")
-
-
-@contextmanager
-def _database() -> Iterator[tuple[Settings, URL]]:
-    """The settings, and the database that they name, or the embedded one."""
-    settings = read_settings(os.environ)
-    configure_logs(settings.deployment.log_level)
-    given = settings.deployment.database_url
-    if given is not None:
-        yield settings, parse_database_url(given.get_secret_value())
-        return
-    with EmbeddedPostgres.start(settings.deployment.embedded_folder) as server:
-        yield settings, parse_database_url(server.url())
-
-
-def _with_services(run: Callable[[Services], Awaitable[T]]) -> T:
-    async def build_and_run(settings: Settings, url: URL) -> T:
-        async with services(settings, url) as built:
-            await built.readiness.require_database()
-            return await run(built)
-
-    with _database() as (settings, url):
-        return asyncio.run(build_and_run(settings, url))
+    typer.echo(f"Version {with_services(run)} of the free terms is in force.")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""What makes the books cheap to read as they were at any past moment."""
+"""What operators look for: the books as they were at any past moment, and holds that ended oddly."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ _UPGRADE = (
     CREATE INDEX ix_ledger_entries_last_of_account ON ledger_entries (wallet_id, account, sequence)
     WHERE account <> 'wallet.held' AND wallet_id IS NOT NULL
     """,
+    "CREATE INDEX ix_holds_odd ON holds (ended_at) WHERE status = 'expired' OR charged_micros > amount_micros",
 )
 
-_DOWNGRADE = ("DROP INDEX ix_ledger_entries_last_of_account", "DROP INDEX ix_ledger_transfers_recorded_at")
+_DOWNGRADE = (
+    "DROP INDEX ix_holds_odd",
+    "DROP INDEX ix_ledger_entries_last_of_account",
+    "DROP INDEX ix_ledger_transfers_recorded_at",
+)

@@ -1,0 +1,18 @@
+"""All that operators can do, in one object, which the wiring builds and endpoints and commands ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from billing.admin.books_desk import BooksDesk
+from billing.admin.credit_desk import CreditDesk
+from billing.admin.hold_desk import HoldDesk
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorDesks:
+    """The desks at which operators act; each decides itself who may do what."""
+
+    holds: HoldDesk
+    credit: CreditDesk
+    books: BooksDesk
