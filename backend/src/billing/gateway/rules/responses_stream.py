@@ -154,8 +154,16 @@ class ResponsesStreamMeter:
     def _with_cost(self, last: dict[str, Any], receipt: Receipt, **more: object) -> dict[str, Any]:
         response = last.get("response")
         told = response if isinstance(response, dict) else {}
-        usage = told.get("usage") or usage_view(self.measured().quantities)
-        return {**last, "response": {**told, "usage": usage, "billing": {**receipt.to_json(), **more}}}
+        measured = self.measured()
+        usage = told.get("usage") if measured.estimate_reason is None else None
+        return {
+            **last,
+            "response": {
+                **told,
+                "usage": usage or usage_view(measured.quantities),
+                "billing": {**receipt.to_json(), **more},
+            },
+        }
 
 
 def written_in(told: object) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from billing.gateway.errors import StreamUnsupported, UpstreamBroken
 from billing.gateway.rules.doors import Door
-from billing.gateway.rules.json_fields import name_of, rendered_request, request_object
+from billing.gateway.rules.json_fields import flag_of, name_of, rendered_request, request_object
 from billing.gateway.rules.metering import Measured
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
@@ -80,7 +80,7 @@ def read_speech_request(incoming: Incoming, bounds: QuoteBounds) -> SpeechReques
     """
     del bounds  # the text itself is the bound
     fields = request_object(incoming.content)
-    if fields.get("stream_format") not in {None, "audio"} or fields.get("stream") not in {None, False}:
+    if fields.get("stream_format", "audio") != "audio" or flag_of(fields, "stream"):
         raise StreamUnsupported
     text = fields.get("input")
     if not (isinstance(text, str) and 1 <= len(text) <= _CHARACTERS_MAX):
