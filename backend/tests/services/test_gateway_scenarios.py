@@ -148,12 +148,12 @@ class TestPayAsYouGo:
         assert (event.account_id, event.wallet_id) == (payer.customer.account.id, payer.wallet_id)
         assert (event.person_id, event.api_key_id) == (payer.principal.person_id, payer.principal.api_key_id)
         assert (event.model_asked, event.model_priced, event.model_used) == (ALIAS, "demo-small", "gpt-4o-mini")
-        assert event.quantities == {
+        assert {unit: quantity for unit, quantity in event.quantities.items() if quantity} == {
             Unit.INPUT: usage["prompt_tokens"],
-            Unit.CACHED_INPUT: 0,
             Unit.OUTPUT: usage["completion_tokens"],
-            Unit.REASONING: 0,
+            Unit.REQUEST: 1,
         }
+        assert (event.door, event.provider) == ("chat/completions", "simulated")
         assert (event.billing_source, event.raw_cost, event.charged) == (
             BillingSource.PAYG,
             answer.charged,
@@ -199,11 +199,12 @@ class TestPayAsYouGo:
         answer = await gate.ask(payer, chat())
 
         (event,) = (await gate.accounts(payer)).events
-        assert dict(event.quantities) == {
+        assert {unit: quantity for unit, quantity in event.quantities.items() if quantity} == {
             Unit.INPUT: 400,
             Unit.CACHED_INPUT: 600,
             Unit.OUTPUT: 30,
             Unit.REASONING: 20,
+            Unit.REQUEST: 1,
         }
         assert answer.charged.micros == 400 * SMALL_INPUT + 600 * SMALL_CACHED + 50 * SMALL_OUTPUT
 

@@ -161,8 +161,8 @@ class _Stream:
         self._funding = funding
         self._available = available
         self._held = funding.held
-        self._step = Money(max(1, funding.held.micros // 2), funding.held.currency)
-        self._is_growth_refused = False
+        self._step_micros = max(1, funding.held.micros // 2)
+        self._least_step_micros = max(1, funding.held.micros // 64)
         self._forwarded: Forwarded | None = None
         self._meter: StreamMeter | None = None
         self._unlooked_bytes = 0
@@ -285,23 +285,30 @@ class _Stream:
             await self._write_checkpoint(meter)
 
     async def _keep_covered(self, cost: Money) -> None:
-        is_used_up = cost >= self._held
-        is_near = cost.micros * 2 + self._step.micros >= self._held.micros * 2
-        if not (is_used_up or (is_near and not self._is_growth_refused)):
-            return
+        """Lets the hold grow before it is used up, in smaller steps where a larger one is refused; then stops."""
+        while cost.micros + self._step_micros // 2 >= self._held.micros:
+            refusal = await self._grown_to(Money(cost.micros + self._step_micros, cost.currency))
+            if refusal is None:
+                return
+            is_last_step = self._step_micros <= self._least_step_micros
+            if is_last_step and cost >= self._held:
+                raise _EnoughError(refusal) from refusal
+            if is_last_step:
+                return
+            self._step_micros = max(self._least_step_micros, self._step_micros // 4)
+
+    async def _grown_to(self, amount: Money) -> BillingError | None:
+        """Why the hold cannot grow, or None if it has grown."""
         try:
             with failing_closed():
                 async with self._desk.begin() as uow:
-                    hold = await self._desk.wallets.extend(
-                        uow, self._funding.wallet_id, self.operation_id, cost + self._step
-                    )
-            self._held = hold.amount
+                    hold = await self._desk.wallets.extend(uow, self._funding.wallet_id, self.operation_id, amount)
         except BillingUnavailable:
             raise
         except BillingError as refusal:
-            self._is_growth_refused = True
-            if is_used_up:
-                raise _EnoughError(refusal) from refusal
+            return refusal
+        self._held = hold.amount
+        return None
 
     def _is_checkpoint_due(self, meter: StreamMeter) -> bool:
         if not meter.has_delivered:
@@ -317,7 +324,7 @@ class _Stream:
         """
         for attempts_left in reversed(range(_CHECKPOINT_ATTEMPTS)):
             try:
-                await self._store(self._outcome(meter, EstimateReason.GATEWAY_LOST))
+                await self._store(self._outcome(meter, lost=True))
             except BillingUnavailable:
                 if not attempts_left:
                     raise
@@ -439,12 +446,14 @@ class _Stream:
             return
         _log.error("settlement_left_to_the_job", operation_id=self.operation_id)
 
-    def _outcome(self, meter: StreamMeter, reason_now: EstimateReason = EstimateReason.STREAM_CUT) -> Outcome:
-        """What the stream has come to by now; `reason_now` is why it is no whole count if it ends here."""
+    def _outcome(self, meter: StreamMeter, *, lost: bool = False) -> Outcome:
+        """What the stream has come to by now; `lost` is how it looks to whoever finds its checkpoint alone."""
         assert self._forwarded is not None, "an answer had begun"
         measured = meter.measured()
-        if measured.estimate_reason is not None and not meter.is_finished:
-            measured = replace(measured, estimate_reason=reason_now)
+        if measured.estimate_reason is not None and lost:
+            measured = replace(measured, estimate_reason=EstimateReason.GATEWAY_LOST)
+        elif measured.estimate_reason is not None and not meter.is_finished:
+            measured = replace(measured, estimate_reason=EstimateReason.STREAM_CUT)
         return Outcome(self._forwarded.target, meter.model_used, measured)
 
     def _cost_of(self, measured: Measured) -> Money:
