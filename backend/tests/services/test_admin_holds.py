@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
 
 from backend.tests.builders.customers import Customer, Town
+from backend.tests.builders.gateway import Gate
 from backend.tests.builders.wallets import Wallets, rub
 from billing.admin.errors import HoldNotFound
 from billing.admin.hold_desk import HoldDesk
-from billing.admin.rules import Oddity
+from billing.admin.rules import Oddity, event_by_operator
 from billing.customers.audit import AuditTrail
 from billing.customers.errors import Forbidden
 from billing.customers.models import AuditEntryRow
 from billing.customers.rules import OperatorRole
+from billing.gateway.abandoned import AbandonedStreams
+from billing.gateway.booking import Booker
+from billing.gateway.repository import Checkpoint, insert_checkpoint
 from billing.kit.errors import InvalidInput
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import Begin
 from billing.ledger.invariants import Extent
+from billing.pricing.rules import Unit
+from billing.quotas.rules import NOTHING
 from billing.usage.errors import UsageEventReused
 from billing.usage.invariants import UsageVerifier
 from billing.usage.rules import EstimateReason, UsageEvent
 from billing.usage.service import UsageService
 from billing.wallets.errors import OperationEnded
+from billing.wallets.oversight import HoldOversight
 from billing.wallets.rules import OperationId, WalletId
 from billing.wallets.settings import WalletSettings
 
@@ -36,13 +44,22 @@ TTL = timedelta(seconds=WalletSettings().hold_ttl_seconds)
 
 
 @pytest.fixture
-def desk(begin: Begin, wallets: Wallets) -> HoldDesk:
+def streams(gate: Gate) -> AbandonedStreams:
+    """What works on streams whose process is gone."""
+    clock = gate.wallets.clock
+    booker = Booker(clock=clock, quotas=gate.quotas, wallets=gate.wallets.service, usage=gate.usage)
+    return AbandonedStreams(begin=gate.begin, clock=clock, booker=booker)
+
+
+@pytest.fixture
+def desk(begin: Begin, wallets: Wallets, streams: AbandonedStreams) -> HoldDesk:
     """The desk over the real services."""
     return HoldDesk(
         begin=begin,
         clock=wallets.clock,
         wallets=wallets.service,
         usage=UsageService(begin),
+        streams=streams,
         audit=AuditTrail(wallets.clock, wallets.ids),
     )
 
@@ -261,6 +278,77 @@ class TestReleasing:
     async def test_an_unknown_hold_is_refused(self, desk: HoldDesk, finance: Customer) -> None:
         with pytest.raises(HoldNotFound):
             await desk.release(finance.principal, "hld_unknown", reason="because", request_id="req_1")
+
+
+class TestAStreamThatIsLost:
+    """The gateway died in a stream: its checkpoint says what was metered, and its hold waits."""
+
+    async def lost(self, wallets: Wallets, *, metered: str = "2") -> tuple[WalletId, OperationId, str]:
+        wallet = await wallets.with_paid("10")
+        operation = await wallets.hold(wallet, "4")
+        async with wallets.begin() as uow:
+            hold = await HoldOversight().hold(
+                uow, (await wallets.service.hold(uow, wallet, rub("4"), operation)).hold_id
+            )
+            assert hold is not None
+            event = replace(
+                event_by_operator(hold, rub(metered), None, wallets.clock.now()),
+                model_used="gpt-4o",
+                quantities={Unit.OUTPUT: 20},
+                estimate_reason=EstimateReason.GATEWAY_LOST,
+            )
+            checkpoint = Checkpoint(event, NOTHING, has_delivered=True, began_at=hold.placed_at)
+            await insert_checkpoint(uow, checkpoint, wallets.clock.now() + TTL)
+        return wallet, operation, hold_id
+
+    async def test_it_is_marked_in_the_list(self, desk: HoldDesk, wallets: Wallets, finance: Customer) -> None:
+        wallet, _, _ = await self.lost(wallets)
+        wallets.clock.move(TTL)
+
+        odd = await desk.odd_holds(finance.principal, limit=200)
+
+        assert [one.is_unfinished_stream for one in odd if one.hold.wallet_id == wallet] == [True]
+        await wallets.service.sweep()
+
+    async def test_settling_ends_the_checkpoint_with_the_hold_and_records_what_was_metered(
+        self, desk: HoldDesk, streams: AbandonedStreams, wallets: Wallets, finance: Customer, begin: Begin
+    ) -> None:
+        wallet, operation, hold = await self.lost(wallets)
+
+        await desk.settle(finance.principal, hold, rub("1"), reason="half of it came", request_id="req_1")
+        wallets.clock.move(TTL)
+        await streams.settle()
+
+        event = await event_of(begin, operation)
+        assert event is not None
+        assert (event.charged, event.raw_cost, event.model_used) == (rub("1"), rub("2"), "gpt-4o")
+        assert event.quantities[Unit.OUTPUT] == 20
+        assert (await wallets.balance(wallet)).available == rub("9")
+
+    async def test_releasing_ends_both_uncharged(
+        self, desk: HoldDesk, streams: AbandonedStreams, wallets: Wallets, finance: Customer, begin: Begin
+    ) -> None:
+        wallet, operation, hold = await self.lost(wallets)
+
+        await desk.release(finance.principal, hold, reason="nothing came", request_id="req_1")
+        wallets.clock.move(TTL)
+        await streams.settle()
+
+        assert await event_of(begin, operation) is None
+        assert (await wallets.balance(wallet)).available == rub("10")
+
+    async def test_a_refused_release_leaves_the_checkpoint_to_the_job(
+        self, desk: HoldDesk, streams: AbandonedStreams, wallets: Wallets, finance: Customer
+    ) -> None:
+        wallet, _, hold = await self.lost(wallets)
+        wallets.clock.move(TTL)
+        await wallets.service.sweep()
+
+        with pytest.raises(OperationEnded):
+            await desk.release(finance.principal, hold, reason="nothing came", request_id="req_1")
+        await streams.settle()
+
+        assert (await wallets.balance(wallet)).available == rub("8")
 
 
 class TestWhoMay:

@@ -18,10 +18,12 @@ from billing.admin.rules import (
 )
 from billing.customers.audit import AuditTrail
 from billing.customers.rules import AccountId, Principal, require_operator
+from billing.gateway.abandoned import AbandonedStreams
 from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput
 from billing.kit.money import Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
+from billing.usage.rules import UsageEvent
 from billing.usage.service import UsageService
 from billing.wallets.errors import OperationEnded
 from billing.wallets.models import HoldStatus
@@ -33,10 +35,11 @@ _LOOKS_BACK = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class OddHold:
-    """A hold, and what is odd about it."""
+    """A hold, what is odd about it, and whether it is a stream whose metered use waits to be booked."""
 
     hold: WatchedHold
     oddities: tuple[Oddity, ...]
+    is_unfinished_stream: bool
 
 
 class HoldDesk:
@@ -49,6 +52,7 @@ class HoldDesk:
         clock: Clock,
         wallets: WalletService,
         usage: UsageService,
+        streams: AbandonedStreams,
         audit: AuditTrail,
     ) -> None:
         self._begin = begin
@@ -56,6 +60,7 @@ class HoldDesk:
         self._oversight = HoldOversight()
         self._wallets = wallets
         self._usage = usage
+        self._streams = streams
         self._audit = audit
 
     async def odd_holds(
@@ -72,7 +77,8 @@ class HoldDesk:
             holds = await self._oversight.odd_holds(
                 uow, now=now, open_for=OPEN_FOR_LONG, since=now - _LOOKS_BACK, limit=limit
             )
-        odd = [OddHold(hold, oddities_of(hold, now)) for hold in holds]
+            unfinished = await self._streams.unfinished(uow, [hold.operation_id for hold in holds])
+        odd = [OddHold(hold, oddities_of(hold, now), hold.operation_id in unfinished) for hold in holds]
         return tuple(one for one in odd if oddity is None or oddity in one.oddities)
 
     async def settle(
@@ -89,12 +95,12 @@ class HoldDesk:
         require_operator(principal, may_write=True)
         reason, amount = check_reason(reason), check_amount(amount, is_zero_allowed=True)
         async with self._begin() as uow:
-            hold = await self._locked(uow, hold_id)
+            hold, metered = await self._taken_over(uow, hold_id)
             if amount.currency != hold.amount.currency:
                 raise InvalidInput("currency", f"This wallet is in {hold.amount.currency}.")
             charge = await self._wallets.settle(uow, hold.wallet_id, hold.operation_id, amount)
             if hold.charged is None:
-                await self._usage.record(uow, event_by_operator(hold, amount, self._clock.now()))
+                await self._usage.record(uow, event_by_operator(hold, amount, metered, self._clock.now()))
                 await self._record(uow, principal, "hold.settled", hold, reason=reason, request_id=request_id)
             return charge
 
@@ -110,17 +116,27 @@ class HoldDesk:
         require_operator(principal, may_write=True)
         reason = check_reason(reason)
         async with self._begin() as uow:
-            hold = await self._locked(uow, hold_id)
+            hold, _ = await self._taken_over(uow, hold_id)
             if hold.status is HoldStatus.EXPIRED:
                 raise OperationEnded(hold.operation_id, "its hold has expired and keeps nothing")
             await self._wallets.release(uow, hold.wallet_id, hold.operation_id, reason="operator")
             if hold.status is HoldStatus.OPEN:
                 await self._record(uow, principal, "hold.released", hold, reason=reason, request_id=request_id)
 
-    async def _locked(self, uow: UnitOfWork, hold_id: str) -> WatchedHold:
-        hold = await self._oversight.locked_hold(uow, hold_id)
+    async def _taken_over(self, uow: UnitOfWork, hold_id: str) -> tuple[WatchedHold, UsageEvent | None]:
+        """The hold, locked, and what was metered of its stream, whose checkpoint ends with it.
+
+        Checkpoint before wallet: that is the order in which streams lock them.
+        """
+        hold = await self._oversight.hold(uow, hold_id)
         if hold is None:
             raise HoldNotFound(hold_id)
+        metered = await self._streams.hand_over(uow, hold.operation_id)
+        return await self._locked(uow, hold_id), metered
+
+    async def _locked(self, uow: UnitOfWork, hold_id: str) -> WatchedHold:
+        hold = await self._oversight.hold(uow, hold_id, for_update=True)
+        assert hold is not None, "holds are never deleted"
         return hold
 
     async def _record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -77,8 +78,23 @@ def facts_of(hold: WatchedHold) -> Mapping[str, object]:
     }
 
 
-def event_by_operator(hold: WatchedHold, charged: Money, at: datetime) -> UsageEvent:
-    """The usage event of a charge that an operator decided about: an amount, without a model or quantities (G4)."""
+def event_by_operator(hold: WatchedHold, charged: Money, metered: UsageEvent | None, at: datetime) -> UsageEvent:
+    """The usage event of a charge that an operator decided about (G4).
+
+    It says what had been metered of a stream; of another call nothing is known but who made it and what it is charged.
+    """
+    known = metered or _nothing_metered(hold)
+    return replace(
+        known,
+        charged=charged,
+        raw_cost=max(known.raw_cost, charged),
+        estimate_reason=EstimateReason.OPERATOR,
+        occurred_at=at,
+    )
+
+
+def _nothing_metered(hold: WatchedHold) -> UsageEvent:
+    nothing = Money.zero(hold.amount.currency)
     return UsageEvent(
         operation_id=hold.operation_id,
         account_id=AccountId(hold.account_id),
@@ -92,12 +108,12 @@ def event_by_operator(hold: WatchedHold, charged: Money, at: datetime) -> UsageE
         model_priced=_UNKNOWN,
         model_used=_UNKNOWN,
         quantities={},
-        raw_cost=charged,
-        charged=charged,
+        raw_cost=nothing,
+        charged=nothing,
         discount_percent=0,
         rates={},
         estimate_reason=EstimateReason.OPERATOR,
         latency_ms=0,
         correlation_id=None,
-        occurred_at=at,
+        occurred_at=hold.placed_at,
     )

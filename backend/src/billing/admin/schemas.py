@@ -19,7 +19,10 @@ _REASON_LENGTH_MAX = 1_000
 
 
 class OddHoldView(BaseModel):
-    """A hold and what is odd about it; `charged` is null while nothing was charged."""
+    """A hold and what is odd about it; `charged` is null while nothing was charged.
+
+    `is_unfinished_stream` is true while metered use waits to be booked.
+    """
 
     hold_id: str
     operation_id: str
@@ -27,6 +30,7 @@ class OddHoldView(BaseModel):
     account_id: str
     status: str
     oddities: list[Oddity]
+    is_unfinished_stream: bool
     amount: MoneyView
     charged: MoneyView | None
     placed_at: datetime
@@ -47,6 +51,7 @@ class OddHoldView(BaseModel):
             account_id=hold.account_id,
             status=hold.status.value,
             oddities=list(odd.oddities),
+            is_unfinished_stream=odd.is_unfinished_stream,
             amount=MoneyView.of(hold.amount),
             charged=None if hold.charged is None else MoneyView.of(hold.charged),
             placed_at=hold.placed_at,

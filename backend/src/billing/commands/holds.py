@@ -64,7 +64,7 @@ def release(hold: Annotated[str, typer.Argument(help="The hold's id.")], operato
 def _line(odd: OddHold) -> str:
     hold = odd.hold
     charged = "uncharged" if hold.charged is None else f"charged {hold.charged}"
-    oddities = ",".join(odd.oddities)
+    oddities = ",".join([*odd.oddities, *(["unfinished_stream"] if odd.is_unfinished_stream else [])])
     return (
         f"{hold.hold_id} {hold.account_id} {hold.status.value} {hold.amount} {charged}"
         f" placed {hold.placed_at.isoformat()} [{oddities}]"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import structlog
 
 from billing.gateway import repository
@@ -11,6 +13,7 @@ from billing.kit.clock import Clock
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.quotas.errors import ReservationEnded
 from billing.usage.errors import UsageEventReused
+from billing.usage.rules import UsageEvent
 from billing.wallets.errors import OperationEnded
 from billing.wallets.rules import OperationId
 
@@ -46,6 +49,18 @@ class AbandonedStreams:
         if bugs:
             raise ExceptionGroup("abandoned streams could not be ended", bugs)
         return ended
+
+    async def hand_over(self, uow: UnitOfWork, operation_id: OperationId) -> UsageEvent | None:
+        """Leaves the end of a stream to an operator, in their unit of work; answers what was metered until then.
+
+        From then on neither the stream's own process nor the job ends it. None: no stream, or one that has ended.
+        """
+        checkpoint = await repository.take_over(uow, operation_id)
+        return None if checkpoint is None else checkpoint.event
+
+    async def unfinished(self, uow: UnitOfWork, operations: Sequence[OperationId]) -> frozenset[OperationId]:
+        """Those of these operations that are streams which nobody has ended."""
+        return await repository.open_streams(uow, operations)
 
     async def _settle(self, operation_id: OperationId) -> bool:
         try:

@@ -95,6 +95,19 @@ async def claim_abandoned(uow: UnitOfWork, operation_id: OperationId, now: datet
     return None if row is None else _as_checkpoint(row)
 
 
+async def take_over(uow: UnitOfWork, operation_id: OperationId) -> Checkpoint | None:
+    """Like `claim`, for whoever needs to know what was metered."""
+    query = delete(CheckpointRow).where(CheckpointRow.operation_id == operation_id)
+    row = (await uow.connection.execute(query.returning(*CheckpointRow.__table__.c))).one_or_none()
+    return None if row is None else _as_checkpoint(row)
+
+
+async def open_streams(uow: UnitOfWork, operations: Sequence[OperationId]) -> frozenset[OperationId]:
+    """Those of these operations that have a checkpoint."""
+    query = select(CheckpointRow.operation_id).where(CheckpointRow.operation_id.in_(operations))
+    return frozenset(OperationId(found) for found in await uow.connection.scalars(query))
+
+
 async def postpone(uow: UnitOfWork, operation_id: OperationId, until: datetime) -> None:
     """Lets the others go first."""
     query = update(CheckpointRow).where(CheckpointRow.operation_id == operation_id).values(lease_until=until)

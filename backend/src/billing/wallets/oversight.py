@@ -90,10 +90,11 @@ class HoldOversight:
         values = {"now": now, "long_ago": now - open_for, "since": since, "limit": min(limit, _SHOWN_MAX)}
         return tuple(map(_as_watched, await uow.connection.execute(_ODD, values)))
 
-    async def locked_hold(self, uow: UnitOfWork, hold_id: str) -> WatchedHold | None:
-        """The hold, whose wallet nobody else changes until the transaction ends; None if there is none."""
+    async def hold(self, uow: UnitOfWork, hold_id: str, *, for_update: bool = False) -> WatchedHold | None:
+        """The hold, or None; with `for_update` nobody else changes its wallet until the transaction ends."""
         values: Mapping[str, object] = {"hold_id": hold_id}
-        await uow.connection.execute(_WALLET_OF, values)  # a statement of its own, so that the next one sees the newest
+        if for_update:  # a statement of its own, so that the next one sees what was committed meanwhile
+            await uow.connection.execute(_WALLET_OF, values)
         row = (await uow.connection.execute(_ONE, values)).one_or_none()
         return None if row is None else _as_watched(row)
 

@@ -354,7 +354,14 @@ def _pages(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, topu
 def _desks(ground: _Ground, core: _Core) -> OperatorDesks:
     begin, clock, audit, ledger = ground.begin, ground.clock, ground.audit, LedgerService()
     return OperatorDesks(
-        holds=HoldDesk(begin=begin, clock=clock, wallets=core.wallets, usage=core.usage, audit=audit),
+        holds=HoldDesk(
+            begin=begin,
+            clock=clock,
+            wallets=core.wallets,
+            usage=core.usage,
+            streams=_abandoned_streams(ground, core),
+            audit=audit,
+        ),
         credit=CreditDesk(
             begin=begin,
             clock=clock,
