@@ -23,6 +23,7 @@ from billing.customers.rules import AccountKind, OperatorRole, Role, Scope
 from billing.customers.service import CustomersService
 from billing.customers.settings import CustomersSettings
 from billing.http_errors import body_of, headers_of, status_of
+from billing.kit.client_address import TrustedProxies
 from billing.kit.errors import BillingError
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin
@@ -57,6 +58,7 @@ def application(customers: CustomersService, public_base: str) -> FastAPI:
     app.state.services = {
         CustomersService: customers,
         SessionCookies: SessionCookies.for_public_base(public_base, lifetime=LIFETIME),
+        TrustedProxies: TrustedProxies(0),
     }
     app.include_router(router)
 

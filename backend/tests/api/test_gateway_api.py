@@ -24,6 +24,7 @@ from billing.gateway import endpoints
 from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.http_errors import body_of, headers_of, status_of
+from billing.kit.client_address import TrustedProxies
 from billing.kit.database import application_engine
 from billing.kit.errors import BillingError
 from billing.kit.unit_of_work import units_of_work
@@ -50,6 +51,7 @@ def application(gate: Gate, *, customers: CustomersService | None = None) -> Fas
         GatewaySettings: SETTINGS.model_copy(update={"request_bytes_max": BYTES_MAX}),
         QuotaService: gate.quotas,
         UsageService: gate.usage,
+        TrustedProxies: TrustedProxies(0),
     }
     for router in (endpoints.router, quotas_router, usage_router):
         app.include_router(router)

@@ -109,7 +109,7 @@ class TestPermissions:
         ("role", "allowed"),
         [
             (Role.OWNER, set(Permission)),
-            (Role.ADMIN, set(Permission)),
+            (Role.ADMIN, set(Permission) - {Permission.CLOSE_ACCOUNT}),
             (Role.MEMBER, {Permission.CALL_MODELS, Permission.READ_BILLING}),
             (Role.AUDITOR, {Permission.READ_BILLING}),
         ],

@@ -66,10 +66,9 @@ def policy(*, token_check: bool, source_check: bool, hops: int = 0, token: str =
             "BILLING_WEBHOOK_YOOKASSA_TOKEN_CHECK": str(token_check),
             "BILLING_WEBHOOK_YOOKASSA_TOKEN": token,
             "BILLING_WEBHOOK_YOOKASSA_SOURCE_CHECK": str(source_check),
-            "BILLING_TRUSTED_PROXY_HOPS": str(hops),
         },
     )
-    return settings.yookassa_policy(is_production=False)
+    return settings.yookassa_policy(is_production=False, trusted_hops=hops)
 
 
 def refusal_of(door: TrustPolicy, knock: Knock) -> type[WebhookUntrusted] | None:
@@ -152,7 +151,7 @@ class TestConfiguredAddresses:
     def test_are_taken_beside_the_published_ones(self) -> None:
         settings = read_group(WebhookSettings, {"BILLING_WEBHOOK_YOOKASSA_SOURCES": "127.0.0.2, 10.1.0.0/16"})
 
-        door = settings.yookassa_policy(is_production=False)
+        door = settings.yookassa_policy(is_production=False, trusted_hops=0)
 
         for peer in ("127.0.0.2", "10.1.255.255", FROM_YOOKASSA):
             door.admit(Knock(None, None, peer, ()))
@@ -164,7 +163,7 @@ class TestConfiguredAddresses:
         settings = read_group(WebhookSettings, {"BILLING_WEBHOOK_YOOKASSA_SOURCES": f"127.0.0.1,{malformed}"})
 
         with pytest.raises(SettingsError) as refused:
-            settings.yookassa_policy(is_production=False)
+            settings.yookassa_policy(is_production=False, trusted_hops=0)
 
         (problem,) = refused.value.problems
         assert malformed in problem
@@ -182,10 +181,10 @@ class TestProduction:
         settings = read_group(WebhookSettings, {"BILLING_WEBHOOK_YOOKASSA_SOURCE_CHECK": "false"})
 
         with pytest.raises(SettingsError, match="Production must check notifications"):
-            settings.yookassa_policy(is_production=True)
+            settings.yookassa_policy(is_production=True, trusted_hops=0)
 
     def test_checks_the_source_unless_told_otherwise(self) -> None:
-        assert read_group(WebhookSettings, {}).yookassa_policy(is_production=True).is_source_checked
+        assert read_group(WebhookSettings, {}).yookassa_policy(is_production=True, trusted_hops=0).is_source_checked
 
     def test_starts_with_the_token_alone(self) -> None:
         settings = read_group(
@@ -197,7 +196,7 @@ class TestProduction:
             },
         )
 
-        assert settings.yookassa_policy(is_production=True).problems() == ()
+        assert settings.yookassa_policy(is_production=True, trusted_hops=0).problems() == ()
 
 
 class TestTheSource:
@@ -211,6 +210,6 @@ class TestSecrets:
     def test_stay_out_of_what_is_shown(self) -> None:
         settings = read_group(WebhookSettings, {"BILLING_WEBHOOK_YOOKASSA_TOKEN": "sesame-secret"})
 
-        policy_text = repr(settings.yookassa_policy(is_production=False))
+        policy_text = repr(settings.yookassa_policy(is_production=False, trusted_hops=0))
         knock_text = repr(Knock(b"sesame-secret", b"sesame-secret", None, ()))
         assert "sesame-secret" not in repr(settings) + policy_text + knock_text

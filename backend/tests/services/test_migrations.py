@@ -79,7 +79,7 @@ MAY_UPDATE = {
         "updated_at",
         "succeeded_at",
     },
-    "people": {"email", "password_hash", "operator_role", "email_verified_at"},
+    "people": {"email_verified_at"},
     "sessions": {"last_seen_at"},
     "sign_in_attempts": {"attempts", "window_ends_at"},
     "spending_limits": {"cap_micros"},

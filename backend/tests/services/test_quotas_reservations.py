@@ -10,27 +10,19 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from backend.tests.builders.quotas import FREE_MODEL as MODEL
+from backend.tests.builders.quotas import TTL, quota_service
 from backend.tests.builders.wallets import Wallets
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.rules import AccountId
-from billing.kit.unit_of_work import Begin, UnitOfWork
+from billing.kit.unit_of_work import Begin
 from billing.quotas.errors import ReservationEnded
 from billing.quotas.rules import Amounts, FreeTerms, Metric, NotAvailable, Reserved, Unavailable
 from billing.quotas.service import QuotaService
 
 pytestmark = pytest.mark.money
 
-MODEL = "free-model"
-TTL = timedelta(seconds=900)
 CYCLE = timedelta(days=30)
-
-
-class _Offer:
-    """Every model of these tests can be called."""
-
-    async def models_on_offer(self, uow: UnitOfWork) -> frozenset[str]:
-        assert uow.connection is not None
-        return frozenset({MODEL})
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ class Newcomer:
 @pytest.fixture
 async def newcomer(wallets: Wallets) -> Newcomer:
     """Somebody to whom 100 tokens in and 50 out are free."""
-    service = QuotaService(wallets.begin, wallets.clock, _Offer(), reservation_ttl=TTL)
+    service = quota_service(wallets.begin, wallets.clock, wallets.ids)
     someone = Newcomer(service, wallets, AccountId(await wallets.account()))
     await put_in_force(someone, Amounts(100, 50))
     return someone
@@ -93,7 +85,7 @@ class TestReserving:
 
         _, outcome = await newcomer.reserve(Amounts(10, 20))
 
-        assert outcome == NotAvailable(Unavailable.EXHAUSTED, Metric.OUTPUT_TOKENS)
+        assert outcome == NotAvailable(Unavailable.EXHAUSTED, Metric.OUTPUT_TOKENS, limit=50, used=40, required=20)
         assert await newcomer.counters() == [(0, 30), (0, 40)]
 
     async def test_exactly_what_is_left_fits(self, newcomer: Newcomer) -> None:
@@ -137,7 +129,7 @@ class TestReserving:
         await put_in_force(newcomer, Amounts(30, 20), is_enabled=False)
         _, switched_off = await newcomer.reserve(Amounts(1, 1))
 
-        assert outcome == NotAvailable(Unavailable.EXHAUSTED, Metric.INPUT_TOKENS)
+        assert outcome == NotAvailable(Unavailable.EXHAUSTED, Metric.INPUT_TOKENS, limit=30, used=30, required=1)
         assert switched_off == NotAvailable(Unavailable.DISABLED)
 
     async def test_for_a_model_that_is_not_free_is_not_possible(self, newcomer: Newcomer) -> None:

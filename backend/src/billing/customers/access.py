@@ -14,6 +14,7 @@ from starlette.responses import Response
 from billing.customers.errors import CsrfFailed, NotSignedIn
 from billing.customers.rules import Principal, is_csrf_token_of
 from billing.customers.service import CustomersService
+from billing.kit.client_address import UNKNOWN_NETWORK, TrustedProxies
 from billing.kit.http import service_of
 
 SESSION_COOKIE = "billing_session"
@@ -105,8 +106,12 @@ def bearer_token(request: Request) -> str | None:
 
 
 def client_address(request: Request) -> str:
-    """The network address of whoever sends this, as the server sees it (behind a proxy: as the server was told)."""
-    return request.client.host if request.client else "unknown"
+    """The network address of whoever sends this: what the outermost of our own proxies saw, or "unknown"."""
+    address = service_of(request, TrustedProxies).address_of(
+        peer=request.client.host if request.client else None,
+        forwarded_for=request.headers.getlist("X-Forwarded-For"),
+    )
+    return UNKNOWN_NETWORK if address is None else str(address)
 
 
 def request_id(request: Request) -> str:

@@ -32,6 +32,7 @@ class AccountRow(Table):
     name: Mapped[str] = mapped_column(Text)
     time_zone: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    closed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class PersonRow(Table):
@@ -50,6 +51,7 @@ class PersonRow(Table):
     password_hash: Mapped[str] = mapped_column(Text)
     operator_role: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    email_verified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class MemberRow(Table):

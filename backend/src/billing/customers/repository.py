@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, case, delete, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.customers.models import AccountRow, ApiKeyRow, MemberRow, PersonRow, SessionRow, SignInAttemptRow
@@ -59,12 +59,20 @@ async def insert_person(
     email: str,
     password_hash: str,
     operator_role: OperatorRole | None,
+    is_email_verified: bool,
     at: datetime,
 ) -> bool:
     """Whether the e-mail was free; waits for a concurrent transaction that takes the same one."""
     inserted = await uow.connection.execute(
         insert(PersonRow)
-        .values(id=person_id, email=email, password_hash=password_hash, operator_role=operator_role, created_at=at)
+        .values(
+            id=person_id,
+            email=email,
+            password_hash=password_hash,
+            operator_role=operator_role,
+            created_at=at,
+            email_verified_at=at if is_email_verified else None,
+        )
         .on_conflict_do_nothing()
         .returning(PersonRow.id),
     )
@@ -107,6 +115,81 @@ async def account_of(uow: UnitOfWork, account_id: AccountId, *, for_update: bool
         name=row.name,
         time_zone=row.time_zone,
         created_at=row.created_at,
+        closed_at=row.closed_at,
+    )
+
+
+async def owner_email_of(uow: UnitOfWork, account_id: AccountId) -> tuple[str, bool] | None:
+    """The e-mail of the account's first owner, and whether it was verified; None for an account without people."""
+    row = (
+        await uow.connection.execute(
+            select(PersonRow.email, PersonRow.email_verified_at)
+            .join(MemberRow, MemberRow.person_id == PersonRow.id)
+            .where(MemberRow.account_id == account_id, MemberRow.role == Role.OWNER)
+            .order_by(MemberRow.created_at, PersonRow.id)
+            .limit(1),
+        )
+    ).one_or_none()
+    return None if row is None else (row.email, row.email_verified_at is not None)
+
+
+async def mark_email_verified(uow: UnitOfWork, person_id: PersonId, *, at: datetime) -> None:
+    """Notes when the person showed that the e-mail is theirs; the first time counts."""
+    await uow.connection.execute(
+        update(PersonRow)
+        .where(PersonRow.id == person_id, PersonRow.email_verified_at.is_(None))
+        .values(email_verified_at=at),
+    )
+
+
+async def close_account(uow: UnitOfWork, account_id: AccountId, *, name: str, at: datetime) -> None:
+    """Nobody acts for the account any more: its keys end, its members leave, and with them their sessions."""
+    await uow.connection.execute(update(AccountRow).where(AccountRow.id == account_id).values(name=name, closed_at=at))
+    await uow.connection.execute(
+        update(ApiKeyRow)
+        .where(ApiKeyRow.account_id == account_id, ApiKeyRow.revoked_at.is_(None))
+        .values(revoked_at=at)
+    )
+    await uow.connection.execute(delete(MemberRow).where(MemberRow.account_id == account_id))
+
+
+async def members_of(uow: UnitOfWork, account_id: AccountId) -> tuple[PersonId, ...]:
+    """Whoever is a member of the account."""
+    query = select(MemberRow.person_id).where(MemberRow.account_id == account_id).order_by(MemberRow.person_id)
+    return tuple(PersonId(person_id) for person_id in await uow.connection.scalars(query))
+
+
+async def forget_people(uow: UnitOfWork, person_ids: Sequence[PersonId]) -> None:
+    """Overwrites what those of them sign in with who belong to no account, so that their rows name nobody.
+
+    The application's own role may not write these columns: a function of the schema does exactly this and no more.
+    """
+    query = text("SELECT forget_person(id) FROM unnest(CAST(:ids AS text[])) AS id ORDER BY id")
+    await uow.connection.execute(query, {"ids": list(person_ids)})
+
+
+async def operator_with_email(uow: UnitOfWork, email: str) -> Principal | None:
+    """The operator with this e-mail, acting for the account that they joined first."""
+    row = (
+        await uow.connection.execute(
+            select(PersonRow.id, PersonRow.operator_role, MemberRow.account_id, MemberRow.role, AccountRow.time_zone)
+            .join(MemberRow, MemberRow.person_id == PersonRow.id)
+            .join(AccountRow, AccountRow.id == MemberRow.account_id)
+            .where(PersonRow.email == email, PersonRow.operator_role.is_not(None))
+            .order_by(MemberRow.created_at, MemberRow.account_id)
+            .limit(1),
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return Principal(
+        account_id=AccountId(row.account_id),
+        person_id=PersonId(row.id),
+        role=Role(row.role),
+        api_key_id=None,
+        scopes=frozenset(Scope),
+        operator_role=OperatorRole(row.operator_role),
+        time_zone=row.time_zone,
     )
 
 

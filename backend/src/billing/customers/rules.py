@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import NewType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from billing.customers.errors import Forbidden
+from billing.kit.client_address import network_of
 from billing.kit.errors import InvalidInput
 
 AccountId = NewType("AccountId", str)
@@ -33,7 +33,6 @@ _EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9](?:[a-z0-9-]*[a
 _TIME_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}", re.ASCII)
 # These files lie in many machines' zone folders and mean something else on each of them.
 _MACHINE_ZONES = frozenset({"localtime", "posixrules", "Factory"})
-_IPV6_PREFIX = 64
 
 
 class AccountKind(StrEnum):
@@ -76,6 +75,7 @@ class Permission(StrEnum):
     READ_BILLING = "billing:read"
     MANAGE_BILLING = "organization:billing"
     MANAGE_API_KEYS = "api_keys:manage"
+    CLOSE_ACCOUNT = "account:close"
 
 
 _ROLES_WITH: Mapping[Permission, frozenset[Role]] = {
@@ -83,7 +83,9 @@ _ROLES_WITH: Mapping[Permission, frozenset[Role]] = {
     Permission.READ_BILLING: frozenset(Role),
     Permission.MANAGE_BILLING: frozenset({Role.OWNER, Role.ADMIN}),
     Permission.MANAGE_API_KEYS: frozenset({Role.OWNER, Role.ADMIN}),
+    Permission.CLOSE_ACCOUNT: frozenset({Role.OWNER}),
 }
+_WRITING_OPERATORS = frozenset({OperatorRole.SUPER_ADMIN, OperatorRole.FINANCE})
 # What is missing here no key can do: a stolen key must not be able to make itself a successor.
 _SCOPE_FOR: Mapping[Permission, Scope] = {
     Permission.CALL_MODELS: Scope.CHAT,
@@ -124,6 +126,17 @@ def require(principal: Principal, permission: Permission) -> None:
         raise Forbidden(permission.value)
 
 
+def require_operator(principal: Principal, *, may_write: bool) -> None:
+    """Lets an operator go on: any of them to read, super admins and finance to write.
+
+    Raises:
+        Forbidden: the caller is no operator, or one that only reads.
+    """
+    role = principal.operator_role
+    if role is None or (may_write and role not in _WRITING_OPERATORS):
+        raise Forbidden("operator:write" if may_write else "operator:read")
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Who pays: one person, or an organisation."""
@@ -133,6 +146,7 @@ class Account:
     name: str
     time_zone: str
     created_at: datetime
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +267,7 @@ def attempt_subjects(email: str, address: str) -> tuple[str, str]:
     The e-mail is kept as a digest (it may be a stranger's); an IPv6 address counts as its /64, which is what one
     customer of a provider gets.
     """
-    return f"address:{_network_of(address)}", f"email:{hashlib.sha256(email.encode()).hexdigest()}"
+    return f"address:{network_of(address)}", f"email:{hashlib.sha256(email.encode()).hexdigest()}"
 
 
 def printable_user_agent(text: str) -> str:
@@ -269,15 +283,3 @@ def _is_time_zone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):  # "Europe" is a folder
         return False
     return True
-
-
-def _network_of(address: str) -> str:
-    try:
-        parsed = ip_address(address)
-    except ValueError:  # a Unix socket's peer has no address; all of those count together
-        return "unknown"
-    if not isinstance(parsed, IPv6Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((int(parsed), _IPV6_PREFIX), strict=False))

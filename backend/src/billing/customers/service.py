@@ -17,9 +17,11 @@ from billing.customers.errors import (
     ApiKeyNotFound,
     CredentialsWrong,
     EmailTaken,
+    Forbidden,
     NotSignedIn,
     TooManyAttempts,
 )
+from billing.customers.identities import PersonIdentity, identity_digest
 from billing.customers.ports import Passwords
 from billing.customers.rules import (
     Account,
@@ -42,6 +44,7 @@ _SESSION_TOKEN_BYTES = 32
 # A busy session writes once a minute, not once a request.
 _SEEN_EVERY = timedelta(minutes=1)
 _SWEEPS_MAX = 100
+_CLOSED_NAME = "Closed account"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,13 @@ class CustomersService:
         kind: AccountKind = AccountKind.PERSONAL,
         time_zone: str = "UTC",
         operator_role: OperatorRole | None = None,
+        is_email_verified: bool = True,
     ) -> Account:
         """Opens an account with a first person, its owner.
 
-        The password is hashed (a tenth of a second) before the first row is written and locked.
+        The password is hashed (a tenth of a second) before the first row is written and locked. Whoever opens accounts
+        for others vouches for their e-mails; where people do it themselves, `is_email_verified` is False until
+        `confirm_email`.
 
         Raises:
             InvalidInput: name, e-mail, password or time zone cannot be what they claim to be.
@@ -120,7 +126,13 @@ class CustomersService:
             time_zone=rules.check_time_zone(time_zone),
             created_at=self._clock.now(),
         )
-        person_id = await self._new_person(uow, email=email, password=password, operator_role=operator_role)
+        person_id = await self._new_person(
+            uow,
+            email=email,
+            password=password,
+            operator_role=operator_role,
+            is_email_verified=is_email_verified,
+        )
         await repository.insert_account(uow, account)
         await repository.insert_member(uow, account.id, person_id, role=Role.OWNER, at=account.created_at)
         return account
@@ -136,7 +148,9 @@ class CustomersService:
             AccountNotFound: there is no such account.
         """
         await self.account(uow, account_id)
-        person_id = await self._new_person(uow, email=email, password=password, operator_role=None)
+        person_id = await self._new_person(
+            uow, email=email, password=password, operator_role=None, is_email_verified=True
+        )
         await repository.insert_member(uow, account_id, person_id, role=role, at=self._clock.now())
         return person_id
 
@@ -150,6 +164,63 @@ class CustomersService:
         if account is None:
             raise AccountNotFound(account_id)
         return account
+
+    async def confirm_email(self, uow: UnitOfWork, person_id: PersonId) -> None:
+        """Notes that the person has shown to read what is sent to the e-mail; the second time changes nothing."""
+        await repository.mark_email_verified(uow, person_id, at=self._clock.now())
+
+    async def identity_of(self, uow: UnitOfWork, account_id: AccountId) -> PersonIdentity | None:
+        """Which person the account stands for: its first owner, also where it is an organisation.
+
+        None for an account without people. The digests tell apart and together, and nothing else.
+        """
+        owner = await repository.owner_email_of(uow, account_id)
+        if owner is None:
+            return None
+        email, is_verified = owner
+        digests = tuple(identity_digest(email, key) for key in self._settings.identity_keys)
+        return PersonIdentity(digests, is_verified)
+
+    async def close_account(self, principal: Principal, *, reason: str, request_id: str) -> None:
+        """Nobody acts for the account any more, and whoever belonged to no other one is forgotten by name and e-mail.
+
+        Ids, books, usage and audit trail stay, because they are owed to others; so does the digest of a person who has
+        used the free quota, which does not lead back to the address. The e-mail can open a new account afterwards.
+
+        Raises:
+            Forbidden: only an owner closes an account, and never a key.
+        """
+        rules.require(principal, Permission.CLOSE_ACCOUNT)
+        async with self._begin() as uow:
+            account = await repository.account_of(uow, principal.account_id, for_update=True)
+            if account is None or account.closed_at is not None:
+                return
+            now = self._clock.now()
+            members = await repository.members_of(uow, account.id)
+            await repository.close_account(uow, account.id, name=_CLOSED_NAME, at=now)
+            await repository.forget_people(uow, members)
+            await self._audit.record(
+                uow,
+                principal,
+                action="account.closed",
+                target=account.id,
+                before={"closed_at": None},
+                after={"closed_at": _moment(now)},
+                reason=reason,
+                request_id=request_id,
+            )
+
+    async def operator_with_email(self, uow: UnitOfWork, email: str) -> Principal:
+        """The operator in whose name a command changes something.
+
+        Raises:
+            InvalidInput: this is no e-mail address.
+            Forbidden: nobody with this e-mail is an operator.
+        """
+        principal = await repository.operator_with_email(uow, rules.normalise_email(email))
+        if principal is None:
+            raise Forbidden("operator:read")
+        return principal
 
     async def sign_in(
         self, email: str, password: str, *, user_agent: str, address: str, replaces: str | None = None
@@ -325,7 +396,13 @@ class CustomersService:
         return removed
 
     async def _new_person(
-        self, uow: UnitOfWork, *, email: str, password: str, operator_role: OperatorRole | None
+        self,
+        uow: UnitOfWork,
+        *,
+        email: str,
+        password: str,
+        operator_role: OperatorRole | None,
+        is_email_verified: bool,
     ) -> PersonId:
         person_id = PersonId(self._ids.new("per"))
         is_free = await repository.insert_person(
@@ -334,6 +411,7 @@ class CustomersService:
             email=rules.normalise_email(email),
             password_hash=await self._passwords.hashed(rules.check_password(password)),
             operator_role=operator_role,
+            is_email_verified=is_email_verified,
             at=self._clock.now(),
         )
         if not is_free:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
+from billing.customers.identities import IDENTITY_SECRET_LENGTH_MIN
+from billing.kit.errors import SettingsError
 from billing.kit.settings import SettingsGroup
 
 
@@ -48,6 +50,33 @@ class CustomersSettings(SettingsGroup):
         gt=0,
         description="How many live API keys an account may have.",
     )
+
+    identity_secret: SecretStr = Field(
+        alias="BILLING_IDENTITY_SECRET",
+        default=SecretStr(""),
+        description="Keys the digests by which one person keeps one free quota; 32 characters or more outside"
+        " development. Whoever changes it moves the old one to BILLING_IDENTITY_SECRETS_BEFORE.",
+    )
+    identity_secrets_before: SecretStr = Field(
+        alias="BILLING_IDENTITY_SECRETS_BEFORE",
+        default=SecretStr(""),
+        description="Earlier values of BILLING_IDENTITY_SECRET, separated by spaces, so that nobody is forgotten.",
+    )
+
+    def check(self, *, is_development: bool) -> None:
+        """Refuses secrets that somebody could guess; development may do without.
+
+        Raises:
+            SettingsError: a secret is missing or shorter than 32 characters.
+        """
+        if not is_development and len(self.identity_secret.get_secret_value()) < IDENTITY_SECRET_LENGTH_MIN:
+            raise SettingsError((f"BILLING_IDENTITY_SECRET needs {IDENTITY_SECRET_LENGTH_MIN} characters or more.",))
+
+    @property
+    def identity_keys(self) -> tuple[bytes, ...]:
+        """The keys of identity digests: the one in use, then those before it."""
+        before = self.identity_secrets_before.get_secret_value().split()
+        return tuple(secret.encode() for secret in (self.identity_secret.get_secret_value(), *before))
 
     @property
     def session_lifetime(self) -> timedelta:

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from billing.quotas.errors import FreeTermsRefused
+from billing.customers.rules import AccountId
+from billing.kit.client_address import network_of
+from billing.kit.errors import BillingError
+from billing.quotas.errors import FreeQuotaUnavailable, FreeTermsRefused, QuotaExceeded
 
 
 class Metric(StrEnum):
@@ -33,11 +36,25 @@ class ReservationState(StrEnum):
 
 
 class Unavailable(StrEnum):
-    """Why a call is not free."""
+    """Why a call is not free.
+
+    `WALLET_FIRST` is the account's own choice; `START_RATE` means that too many people have begun from one network.
+    """
 
     DISABLED = "disabled"
     MODEL_NOT_ELIGIBLE = "model_not_eligible"
     EXHAUSTED = "exhausted"
+    WALLET_FIRST = "wallet_first"
+    EMAIL_NOT_VERIFIED = "email_not_verified"
+    START_RATE = "start_rate"
+
+
+class BurnOrder(StrEnum):
+    """What an account spends first: the free quota, its wallet, or the free quota and nothing else."""
+
+    FREE_FIRST = "free_first"
+    WALLET_FIRST = "wallet_first"
+    FREE_ONLY = "free_only"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,10 @@ class Amounts:
         return self + -other
 
 
+LIMIT_MAX = 10**12
+ELIGIBLE_MODELS_MAX = 1000
+_MODEL_NAME_LENGTH_MAX = 200
+
 NOTHING = Amounts()
 
 
@@ -88,6 +109,15 @@ class FreeTerms:
     cycle_days: int
     limits: Amounts
     eligible_models: frozenset[str]
+
+    def to_json(self) -> dict[str, object]:
+        """The terms as the audit trail keeps them."""
+        return {
+            "is_enabled": self.is_enabled,
+            "cycle_days": self.cycle_days,
+            "limits": {metric.value: self.limits.of(metric) for metric in Metric},
+            "eligible_models": sorted(self.eligible_models),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +148,73 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedStart:
+    """Somebody could not begin, because too many have begun from this network within a day."""
+
+    account_id: AccountId
+    network: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedStarts:
+    """How often one account was refused its start from one network on one day."""
+
+    start: RefusedStart
+    attempts: int
+    first_at: datetime
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkStarts:
+    """How many people began from one network, how many accounts were refused there, and how often."""
+
+    network: str
+    starts: int
+    refused_accounts: int
+    refused_attempts: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StartsReport:
+    """What operators see of first starts since a moment: what happened, and no guess about anybody."""
+
+    since: datetime
+    networks: tuple[NetworkStarts, ...]
+    refusals: tuple[RefusedStarts, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotAvailable:
-    """The call is not free; `metric` says which limit it would exceed."""
+    """The call is not free. Where it is `EXHAUSTED`, `metric` says which limit it would exceed and the numbers why:
+    `used` counts what is set aside too, so that `used` and `required` together are above `limit`.
+
+    `refused_start` is for `QuotaService.record_refused_start`, in a transaction of its own: the caller's may be rolled
+    back.
+    """
 
     reason: Unavailable
     metric: Metric | None = None
+    limit: int = 0
+    used: int = 0
+    required: int = 0
+    burn_order: BurnOrder = BurnOrder.FREE_FIRST
+    refused_start: RefusedStart | None = None
+
+    def refusal(self) -> BillingError:
+        """What an account is told that spends nothing but its free quota."""
+        if self.metric is None:
+            return FreeQuotaUnavailable(self.reason)
+        return QuotaExceeded(self.metric, limit=self.limit, used=self.used, required=self.required)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose free quota an account uses, and in which order the account spends."""
+
+    holder_id: str | None
+    burn_order: BurnOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +236,8 @@ class MetricStanding:
 class FreeStanding:
     """Where an account stands.
 
-    `metrics` are those of which the terms offer something or the running cycle has taken something: one that is
+    `is_verified` says whether somebody whose e-mail was verified stands behind the account: nobody else has a free
+    quota. `metrics` are those of which the terms offer something or the running cycle has taken something: one that is
     missing has the limit 0. `eligible_models` are those that can be called in this installation now; `resets_at` is
     None while no cycle runs, because the next one begins with the next use.
     """
@@ -153,13 +246,15 @@ class FreeStanding:
     metrics: tuple[MetricStanding, ...]
     resets_at: datetime | None
     eligible_models: tuple[str, ...]
+    burn_order: BurnOrder = BurnOrder.FREE_FIRST
+    is_verified: bool = True
 
     @property
     def has_free_model(self) -> bool:
         """There is something that can be used for free at all; only then may a page promise it."""
         offered = {metric.metric for metric in self.metrics if metric.limit > 0}
         is_something_offered = offered >= _TEXT or bool(offered - _TEXT)
-        return self.is_enabled and bool(self.eligible_models) and is_something_offered
+        return self.is_enabled and self.is_verified and bool(self.eligible_models) and is_something_offered
 
     @property
     def is_left(self) -> bool:
@@ -174,10 +269,13 @@ def require_meaningful(terms: FreeTerms) -> None:
     """Refuses terms that could be read as "unlimited" or that never end.
 
     Raises:
-        FreeTermsRefused: a limit is negative, or the cycle is shorter than a day or longer than ten years.
+        FreeTermsRefused: a limit is negative or beyond all counting, the cycle is shorter than a day or longer than ten
+            years, or a model has no name.
     """
-    if min(terms.limits.of(metric) for metric in Metric) < 0:
-        raise FreeTermsRefused("limits", "A free limit is 0, which means nothing, or more.")
+    if not all(0 <= terms.limits.of(metric) <= LIMIT_MAX for metric in Metric):
+        raise FreeTermsRefused("limits", "A free limit is 0, which means nothing, or more, up to a trillion.")
+    if len(terms.eligible_models) > ELIGIBLE_MODELS_MAX or not all(map(_is_model_name, terms.eligible_models)):
+        raise FreeTermsRefused("eligible_models", "Free models are up to 1000 names of 1 to 200 printable characters.")
     if not 1 <= terms.cycle_days <= 3650:  # noqa: PLR2004 - ten years; the table has the same bounds
         raise FreeTermsRefused("cycle_days", "A free cycle has 1 to 3650 days.")
 
@@ -191,7 +289,39 @@ def first_exceeded(terms: FreeTerms, taken: Amounts, estimate: Amounts) -> Metri
     return next((m for m in needed if taken.of(m) + estimate.of(m) > terms.limits.of(m)), None)
 
 
-def standing_of(terms: FreeTerms | None, cycle: Cycle | None, on_offer: frozenset[str], now: datetime) -> FreeStanding:
+def exhausted(terms: FreeTerms, taken: Amounts, estimate: Amounts, burn_order: BurnOrder) -> NotAvailable | None:
+    """Why the estimate does not fit beside what is taken, or None if it does."""
+    metric = first_exceeded(terms, taken, estimate)
+    if metric is None:
+        return None
+    return NotAvailable(
+        Unavailable.EXHAUSTED,
+        metric,
+        limit=terms.limits.of(metric),
+        used=taken.of(metric),
+        required=estimate.of(metric),
+        burn_order=burn_order,
+    )
+
+
+def neighbourhood_of(client: str) -> str:
+    """The network whose first starts count together: an IPv4 address's /24, an IPv6 address's /64, or "unknown"."""
+    return network_of(client, ipv4_prefix=24)
+
+
+def _is_model_name(text: str) -> bool:
+    return 1 <= len(text) <= _MODEL_NAME_LENGTH_MAX and text.isprintable()
+
+
+def standing_of(
+    terms: FreeTerms | None,
+    cycle: Cycle | None,
+    on_offer: frozenset[str],
+    now: datetime,
+    *,
+    burn_order: BurnOrder = BurnOrder.FREE_FIRST,
+    is_verified: bool = True,
+) -> FreeStanding:
     """What a page or a program is told; without terms nothing is free."""
     if terms is None:
         terms = FreeTerms(is_enabled=False, cycle_days=1, limits=NOTHING, eligible_models=frozenset())
@@ -203,4 +333,6 @@ def standing_of(terms: FreeTerms | None, cycle: Cycle | None, on_offer: frozense
         metrics=tuple(metric for metric in metrics if metric.limit or metric.used or metric.reserved),
         resets_at=running.ends_at(terms) if running else None,
         eligible_models=tuple(sorted(terms.eligible_models & on_offer)),
+        burn_order=burn_order,
+        is_verified=is_verified,
     )

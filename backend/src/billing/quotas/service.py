@@ -1,32 +1,41 @@
-"""Reserve, finalise, release: the free quota around one call."""
+"""Reserve, finalise, release: the free quota around one call; and the terms on which it is given."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from billing.customers.rules import AccountId, Permission, Principal, require
+from billing.customers.audit import AuditTrail
+from billing.customers.rules import AccountId, Permission, Principal, require, require_operator
 from billing.kit.clock import Clock
+from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin, UnitOfWork
-from billing.quotas import repository
-from billing.quotas.errors import ReservationEnded
-from billing.quotas.ports import ModelsOnOffer
-from billing.quotas.repository import Reservation
+from billing.quotas import changes, repository
+from billing.quotas.changes import Ground, Reservation
+from billing.quotas.errors import FreeTermsOutdated, ReservationEnded
+from billing.quotas.ports import ModelsOnOffer, People
 from billing.quotas.rules import (
     NOTHING,
     Amounts,
+    BurnOrder,
     Cycle,
     FreeStanding,
     FreeTerms,
     NotAvailable,
+    RefusedStart,
     ReservationState,
     Reserved,
+    StartsReport,
     Unavailable,
-    first_exceeded,
+    exhausted,
     require_meaningful,
     standing_of,
 )
+from billing.quotas.settings import QuotaSettings
+from billing.quotas.starts import Starts
 
 _SWEEP_BATCH = 500
+_SWEEPS_MAX = 40
+_NETWORKS_KEPT = timedelta(days=30)
 
 
 class QuotaService:
@@ -35,53 +44,70 @@ class QuotaService:
     Operations are those of the wallets; a reservation stays with the cycle in which it was made.
     """
 
-    def __init__(self, begin: Begin, clock: Clock, models: ModelsOnOffer, *, reservation_ttl: timedelta) -> None:
+    def __init__(
+        self,
+        *,
+        begin: Begin,
+        clock: Clock,
+        ids: Ids,
+        audit: AuditTrail,
+        models: ModelsOnOffer,
+        people: People,
+        settings: QuotaSettings,
+    ) -> None:
         self._begin = begin
         self._clock = clock
+        self._audit = audit
         self._models = models
-        self._reservation_ttl = reservation_ttl
-
-    async def terms(self, uow: UnitOfWork) -> FreeTerms | None:
-        """The terms in force, or None if nothing was ever said about free use."""
-        found = await repository.current_terms(uow)
-        return found[1] if found else None
-
-    async def set_terms(self, uow: UnitOfWork, terms: FreeTerms) -> int:
-        """Puts new terms in force, in every process from its next call on; answers their version.
-
-        Terms that say what the ones in force say change nothing.
-
-        Raises:
-            FreeTermsRefused: a limit is negative or the cycle has no length.
-        """
-        require_meaningful(terms)
-        await repository.lock_terms(uow)
-        version, current = await repository.current_terms(uow) or (0, None)
-        if current == terms:
-            return version
-        await repository.insert_terms(uow, version + 1, terms)
-        return version + 1
+        self._settings = settings
+        self._starts = Starts(clock=clock, ids=ids, people=people, starts_per_network=settings.starts_per_network)
 
     async def reserve(
-        self, uow: UnitOfWork, account_id: AccountId, operation_id: str, estimate: Amounts, *, model: str
+        self,
+        uow: UnitOfWork,
+        account_id: AccountId,
+        operation_id: str,
+        estimate: Amounts,
+        *,
+        model: str,
+        client_network: str | None = None,
+        is_wallet_empty: bool = False,
     ) -> Reserved | NotAvailable:
-        """Sets the estimate aside if all of it fits into what is left of the account's cycle.
+        """Sets the estimate aside if all of it fits into what is left of the person's cycle.
 
-        The account's cycle stays locked until the transaction ends, so parallel calls never exceed a limit together.
+        The cycle stays locked until the transaction ends, so parallel calls never exceed a limit together. An account
+        that spends its wallet first gets nothing here until the caller says that the wallet cannot pay.
+        `client_network` is the address that the call comes from, or its network; None for calls from inside.
         """
-        terms = await self.terms(uow)
-        if terms is None or not terms.is_enabled:
-            return NotAvailable(Unavailable.DISABLED)
-        if model not in terms.eligible_models:
-            return NotAvailable(Unavailable.MODEL_NOT_ELIGIBLE)
-        exceeded = first_exceeded(terms, NOTHING, estimate)
-        if exceeded is not None:
-            return NotAvailable(Unavailable.EXHAUSTED, exceeded)
-        cycle = await self._locked_cycle(uow, account_id, terms)
-        exceeded = first_exceeded(terms, cycle.used + cycle.reserved, estimate)
-        if exceeded is not None:
-            return NotAvailable(Unavailable.EXHAUSTED, exceeded)
-        return await self._set_aside(uow, account_id, operation_id, cycle, estimate)
+        ground = await changes.lock_ground(uow, account_id, model)
+        terms = _terms_for(ground, estimate, is_wallet_empty=is_wallet_empty)
+        if isinstance(terms, NotAvailable):
+            return terms
+        holder_id = ground.holder_id or await self._starts.begin(
+            uow, account_id, client_network=client_network, burn_order=ground.burn_order
+        )
+        if isinstance(holder_id, NotAvailable):
+            return holder_id
+        cycle = await self._running_cycle(uow, holder_id, ground.cycle, terms)
+        not_free = exhausted(terms, cycle.used + cycle.reserved, estimate, ground.burn_order)
+        if not_free is not None:
+            return not_free
+        reservation = Reservation(
+            operation_id=operation_id,
+            account_id=account_id,
+            holder_id=holder_id,
+            cycle_number=cycle.number,
+            state=ReservationState.OPEN,
+            reserved=estimate,
+            used=None,
+        )
+        now = self._clock.now()
+        await changes.place(uow, reservation, at=now, expires_at=now + self._settings.reservation_ttl)
+        return Reserved(operation_id, cycle.number, estimate)
+
+    async def renew(self, uow: UnitOfWork, operation_id: str) -> None:
+        """Keeps the reservation of a call that still runs from expiring; one that has ended stays as it is."""
+        await changes.renew(uow, operation_id, self._clock.now() + self._settings.reservation_ttl)
 
     async def finalise(self, uow: UnitOfWork, operation_id: str, actual: Amounts) -> None:
         """Counts what was really used, even above what was set aside, and even after the reservation expired.
@@ -91,7 +117,7 @@ class QuotaService:
         Raises:
             ReservationEnded: there is no such reservation, or it ended in another way.
         """
-        reservation = await repository.reservation_of(uow, operation_id, for_update=True)
+        reservation = await changes.lock_reservation(uow, operation_id)
         if reservation is None:
             raise ReservationEnded(operation_id, "unknown")
         if reservation.used == actual:
@@ -106,7 +132,7 @@ class QuotaService:
         Raises:
             ReservationEnded: there is no such reservation, or its use was counted.
         """
-        reservation = await repository.reservation_of(uow, operation_id, for_update=True)
+        reservation = await changes.lock_reservation(uow, operation_id)
         if reservation is None:
             raise ReservationEnded(operation_id, "unknown")
         if reservation.state is ReservationState.FINALISED:
@@ -114,13 +140,32 @@ class QuotaService:
         if reservation.state is ReservationState.OPEN:
             await self._end(uow, reservation, ReservationState.RELEASED, used=None)
 
+    async def record_refused_start(self, outcome: Reserved | NotAvailable) -> None:
+        """Writes down for the operators that somebody could not begin; other outcomes are nobody's business.
+
+        Opens a transaction of its own, after the one of `reserve`: that one is rolled back where nobody pays.
+        """
+        if isinstance(outcome, NotAvailable) and outcome.refused_start is not None:
+            async with self._begin() as uow:
+                await self._record(uow, outcome.refused_start)
+
     async def standing(self, uow: UnitOfWork, account_id: AccountId) -> FreeStanding:
-        """Where the account stands now; only models that can really be called are named."""
+        """Where the account stands now; only models that can really be called are named.
+
+        What another account of the same person has used is used here too, also before this one has begun.
+        """
+        found = await repository.current_terms(uow)
+        holder = await repository.holder_of(uow, account_id)
+        holder_id, is_verified = holder.holder_id, True
+        if holder_id is None:
+            holder_id, is_verified = await self._starts.known_holder(uow, account_id)
         return standing_of(
-            await self.terms(uow),
-            await repository.last_cycle(uow, account_id),
+            found[1] if found else None,
+            await repository.last_cycle(uow, holder_id) if holder_id else None,
             await self._models.models_on_offer(uow),
             self._clock.now(),
+            burn_order=holder.burn_order,
+            is_verified=is_verified,
         )
 
     async def free_limits(self, principal: Principal) -> FreeStanding:
@@ -138,41 +183,166 @@ class QuotaService:
         offered = await self._models.models_on_offer(uow)
         return standing_of(await self.terms(uow), None, offered, self._clock.now())
 
-    async def sweep(self) -> int:
-        """Gives back the reservations whose calls never came back, 500 at a time; says how many there were."""
-        async with self._begin() as uow:
-            return await repository.expire_due(uow, self._clock.now(), _SWEEP_BATCH)
+    async def burn_order(self, uow: UnitOfWork, account_id: AccountId) -> BurnOrder:
+        """What the account spends first."""
+        return (await repository.holder_of(uow, account_id)).burn_order
 
-    async def _locked_cycle(self, uow: UnitOfWork, account_id: AccountId, terms: FreeTerms) -> Cycle:
+    async def burn_order_of(self, principal: Principal) -> BurnOrder:
+        """What the caller's account spends first.
+
+        Raises:
+            Forbidden: the caller may not read the account's billing.
+        """
+        require(principal, Permission.READ_BILLING)
+        async with self._begin() as uow:
+            return await self.burn_order(uow, principal.account_id)
+
+    async def set_burn_order(self, principal: Principal, order: BurnOrder, *, request_id: str) -> None:
+        """Changes what the account spends first, from its next call on; choosing the same again changes nothing.
+
+        Raises:
+            Forbidden: the caller may not manage the account's billing.
+        """
+        require(principal, Permission.MANAGE_BILLING)
+        async with self._begin() as uow:
+            await repository.ensure_account(uow, principal.account_id)
+            before = (await repository.holder_of(uow, principal.account_id, for_update=True)).burn_order
+            if before is order:
+                return
+            await repository.set_burn_order(uow, principal.account_id, order)
+            await self._audit.record(
+                uow,
+                principal,
+                action="free_quota.burn_order_changed",
+                target=principal.account_id,
+                before={"burn_order": before.value},
+                after={"burn_order": order.value},
+                reason="",
+                request_id=request_id,
+            )
+
+    async def terms(self, uow: UnitOfWork) -> FreeTerms | None:
+        """The terms in force, or None if nothing was ever said about free use."""
+        found = await repository.current_terms(uow)
+        return found[1] if found else None
+
+    async def terms_in_force(self, principal: Principal) -> tuple[int, FreeTerms | None]:
+        """The terms with their version, which is 0 while there are none.
+
+        Raises:
+            Forbidden: the caller is no operator.
+        """
+        require_operator(principal, may_write=False)
+        async with self._begin() as uow:
+            return await repository.current_terms(uow) or (0, None)
+
+    async def set_terms(self, uow: UnitOfWork, terms: FreeTerms) -> int:
+        """Puts new terms in force, in every process from its next call on; answers their version.
+
+        Terms that say what the ones in force say change nothing. For programs; people use `change_terms`.
+
+        Raises:
+            FreeTermsRefused: a limit is negative or the cycle has no length.
+        """
+        require_meaningful(terms)
+        await repository.lock_terms(uow)
+        version, current = await repository.current_terms(uow) or (0, None)
+        if current == terms:
+            return version
+        await repository.insert_terms(uow, version + 1, terms)
+        return version + 1
+
+    async def change_terms(
+        self, principal: Principal, terms: FreeTerms, *, expected_version: int | None, reason: str, request_id: str
+    ) -> int:
+        """Puts an operator's terms in force, in every process from its next call on; answers their version.
+
+        `expected_version` is the one that the operator has seen; None where a script says how things shall be.
+
+        Raises:
+            Forbidden: the caller is no operator who may write.
+            FreeTermsRefused: the terms cannot be meant.
+            FreeTermsOutdated: another version is in force by now.
+        """
+        require_operator(principal, may_write=True)
+        require_meaningful(terms)
+        async with self._begin() as uow:
+            await repository.lock_terms(uow)
+            version, current = await repository.current_terms(uow) or (0, None)
+            if expected_version is not None and expected_version != version:
+                raise FreeTermsOutdated(version)
+            if current == terms:
+                return version
+            await repository.insert_terms(uow, version + 1, terms)
+            await self._audit.record(
+                uow,
+                principal,
+                action="free_quota.terms_changed",
+                target=f"free_quota_terms/{version + 1}",
+                before=None if current is None else current.to_json(),
+                after=terms.to_json(),
+                reason=reason,
+                request_id=request_id,
+            )
+            return version + 1
+
+    async def starts_report(self, principal: Principal, *, days: int) -> StartsReport:
+        """First starts and refused ones of the last days, by network; those of the last thirty days are kept.
+
+        Raises:
+            Forbidden: the caller is no operator.
+        """
+        require_operator(principal, may_write=False)
+        async with self._begin() as uow:
+            return await repository.starts_report(uow, since=self._clock.now() - timedelta(days=days))
+
+    async def sweep(self) -> int:
+        """Gives back the reservations whose calls never came back, oldest first; says how many there were."""
+        swept = 0
+        for _ in range(_SWEEPS_MAX):
+            async with self._begin() as uow:
+                found = await repository.expire_due(uow, self._clock.now(), _SWEEP_BATCH)
+            swept += found
+            if found < _SWEEP_BATCH:
+                break
+        return swept
+
+    async def forget_networks(self) -> int:
+        """Removes from where people began a month ago; says how many rows that changed."""
+        async with self._begin() as uow:
+            before = self._clock.now() - _NETWORKS_KEPT
+            return await repository.forget_networks(uow, before=before, limit=_SWEEP_BATCH)
+
+    async def _running_cycle(self, uow: UnitOfWork, holder_id: str, newest: Cycle | None, terms: FreeTerms) -> Cycle:
+        """The holder's running cycle, locked; a new one begins with the first use after the last one's end."""
         now = self._clock.now()
-        cycle = await repository.last_cycle(uow, account_id, for_update=True)
+        cycle = newest or await changes.lock_newest_cycle(uow, holder_id)
         if cycle is None or cycle.is_over(terms, now):
-            await repository.open_cycle(uow, account_id, cycle.number + 1 if cycle else 1, now)
-            cycle = await repository.last_cycle(uow, account_id, for_update=True)
+            await changes.open_cycle(uow, holder_id, cycle.number + 1 if cycle else 1, now)
+            cycle = await changes.lock_newest_cycle(uow, holder_id)
         assert cycle is not None, "the cycle has just been opened, by us or by somebody else"
         return cycle
-
-    async def _set_aside(
-        self, uow: UnitOfWork, account_id: AccountId, operation_id: str, cycle: Cycle, estimate: Amounts
-    ) -> Reserved:
-        now = self._clock.now()
-        reservation = Reservation(
-            operation_id=operation_id,
-            account_id=account_id,
-            cycle_number=cycle.number,
-            state=ReservationState.OPEN,
-            reserved=estimate,
-            used=None,
-        )
-        await repository.insert_reservation(uow, reservation, placed_at=now, expires_at=now + self._reservation_ttl)
-        await repository.move_counters(uow, account_id, cycle.number, used=NOTHING, reserved=estimate)
-        return Reserved(operation_id, cycle.number, estimate)
 
     async def _end(
         self, uow: UnitOfWork, reservation: Reservation, state: ReservationState, *, used: Amounts | None
     ) -> None:
-        given_back = -reservation.reserved if reservation.state is ReservationState.OPEN else NOTHING
-        await repository.end_reservation(uow, reservation.operation_id, state, used, self._clock.now())
-        await repository.move_counters(
-            uow, reservation.account_id, reservation.cycle_number, used=used or NOTHING, reserved=given_back
-        )
+        given_back = reservation.reserved if reservation.state is ReservationState.OPEN else NOTHING
+        await changes.end(uow, reservation, state, used=used, given_back=given_back, at=self._clock.now())
+
+    async def _record(self, uow: UnitOfWork, refused: RefusedStart) -> None:
+        await repository.insert_refused_start(uow, refused, self._clock.now())
+
+
+def _terms_for(ground: Ground, estimate: Amounts, *, is_wallet_empty: bool) -> FreeTerms | NotAvailable:
+    """The terms on which the call can be free, or why it is not, whatever is left.
+
+    Nobody begins for a call that would never fit.
+    """
+    terms, order = ground.terms, ground.burn_order
+    if order is BurnOrder.WALLET_FIRST and not is_wallet_empty:
+        return NotAvailable(Unavailable.WALLET_FIRST, burn_order=order)
+    if terms is None or not terms.is_enabled:
+        return NotAvailable(Unavailable.DISABLED, burn_order=order)
+    if not ground.is_model_eligible:
+        return NotAvailable(Unavailable.MODEL_NOT_ELIGIBLE, burn_order=order)
+    return exhausted(terms, NOTHING, estimate, order) or terms

@@ -35,15 +35,8 @@ class WebhookSettings(SettingsGroup):
         default="",
         description="More addresses or ranges that notifications may come from, comma separated.",
     )
-    trusted_proxy_hops: int = Field(
-        alias="BILLING_TRUSTED_PROXY_HOPS",
-        default=0,
-        ge=0,
-        le=10,
-        description="How many proxies of our own a request passes; each appends the address it saw to X-Forwarded-For.",
-    )
 
-    def yookassa_policy(self, *, is_production: bool) -> TrustPolicy:
+    def yookassa_policy(self, *, is_production: bool, trusted_hops: int) -> TrustPolicy:
         """The checks at YooKassa's door.
 
         Raises:
@@ -60,5 +53,5 @@ class WebhookSettings(SettingsGroup):
                 *parse_networks(YOOKASSA_SOURCES, setting="YOOKASSA_SOURCES"),
                 *parse_networks(configured, setting="BILLING_WEBHOOK_YOOKASSA_SOURCES"),
             ),
-            trusted_hops=self.trusted_proxy_hops,
+            trusted_hops=trusted_hops,
         )

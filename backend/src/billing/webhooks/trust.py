@@ -5,13 +5,13 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
+from billing.kit.client_address import Address, TrustedProxies
 from billing.kit.errors import SettingsError
 from billing.webhooks.errors import WebhookNotConfigured, WebhookSourceRefused, WebhookTokenInvalid
 
 Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
 
 TOKEN_HEADER = "X-Webhook-Token"  # noqa: S105 - the name of a header
 TOKEN_PARAMETER = "token"  # noqa: S105 - the name of a query parameter
@@ -82,16 +82,8 @@ class TrustPolicy:
 
 
 def source_of(knock: Knock, *, trusted_hops: int) -> Address | None:
-    """The address that the outermost of our own proxies saw: the right-most hop that is not one of ours.
-
-    Everything to the left of it was written by strangers. None when the request passed fewer proxies than it must
-    have, or the hop cannot be read. An IPv4 address in IPv6 clothes is taken as what it is.
-    """
-    hops = [hop.strip() for line in knock.forwarded_for for hop in line.split(",")] if trusted_hops else []
-    route = [*hops, knock.peer or ""]
-    if len(route) <= trusted_hops:
-        return None
-    return _parse_hop(route[-1 - trusted_hops])
+    """The address that the outermost of our own proxies saw, or None if it cannot be told."""
+    return TrustedProxies(trusted_hops).address_of(peer=knock.peer, forwarded_for=knock.forwarded_for)
 
 
 def parse_networks(texts: Sequence[str], *, setting: str) -> tuple[Network, ...]:
@@ -110,18 +102,3 @@ def parse_networks(texts: Sequence[str], *, setting: str) -> tuple[Network, ...]
     if problems:
         raise SettingsError(tuple(problems))
     return tuple(networks)
-
-
-def _parse_hop(text: str) -> Address | None:
-    """One hop as proxies write it: an address, perhaps in brackets, perhaps with a port."""
-    bare = text
-    if bare.startswith("["):
-        bare = bare[1:].partition("]")[0]
-    elif bare.count(":") == 1:
-        bare = bare.partition(":")[0]
-    try:
-        address = ip_address(bare)
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
