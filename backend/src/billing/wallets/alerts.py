@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from billing.kit.money import Currency, Money
@@ -33,6 +34,17 @@ class Alert:
     subject: str
     crossing: str
     payload: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class BillingEvent:
+    """An alert as it was recorded."""
+
+    event_id: str
+    kind: EventKind
+    subject: str
+    payload: Mapping[str, object]
+    occurred_at: datetime
 
 
 def cap_alerts(before: Counter | None, after: Counter, currency: Currency) -> list[Alert]:

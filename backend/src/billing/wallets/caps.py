@@ -31,6 +31,8 @@ class CapScope(StrEnum):
     KEY = "key"  # one API key's, in a calendar month
 
 
+CapKey = tuple[CapScope, str]
+
 _REFUSAL: dict[CapScope, type[CapExceeded]] = {
     CapScope.DAY: DailyCapExceeded,
     CapScope.MONTH: MonthlyCapExceeded,
@@ -80,6 +82,11 @@ class Cap:
     subject: str
     cap_micros: int | None
     newest: Counter | None
+
+    @property
+    def key(self) -> CapKey:
+        """Whose cap it is; a wallet has one of each."""
+        return (self.scope, self.subject)
 
     def counter_at(self, now: datetime, time_zone: str) -> Counter:
         """The counter of the period that is running.

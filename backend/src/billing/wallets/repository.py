@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
-from billing.wallets.alerts import Alert
-from billing.wallets.models import BillingEventRow, CreditLotRow, HoldRow, HoldStatus, LotSource, WalletRow
+from billing.wallets.alerts import Alert, BillingEvent, EventKind
+from billing.wallets.caps import Cap, CapKey, CapScope, Counter, Period
+from billing.wallets.models import (
+    BillingEventRow,
+    CreditLotRow,
+    HoldRow,
+    HoldStatus,
+    LotSource,
+    SpendingLimitRow,
+    WalletRow,
+)
 from billing.wallets.movements import WalletState
 from billing.wallets.rules import HoldId, Lot, LotId, OperationId, Piece, WalletId
 
@@ -40,6 +49,7 @@ _STATE_COLUMNS = (
     WalletRow.debt_micros,
     WalletRow.entry_sequence,
     WalletRow.max_reply_cost_micros,
+    WalletRow.low_balance_micros,
 )
 
 
@@ -77,6 +87,7 @@ async def read_wallet(uow: UnitOfWork, wallet_id: WalletId, *, for_update: bool 
         debt_micros=row.debt_micros,
         entry_sequence=row.entry_sequence,
         max_reply_cost=None if limit is None else Money(limit, currency),
+        low_balance_micros=row.low_balance_micros,
     )
 
 
@@ -206,3 +217,113 @@ async def insert_events(
             )
             .on_conflict_do_nothing(constraint="uq_billing_events_wallet_id_crossing"),
         )
+
+
+async def events_of(uow: UnitOfWork, account_id: str, *, before: str | None, limit: int) -> list[BillingEvent]:
+    """The account's events, newest first, from behind the one with the id `before`."""
+    query = select(BillingEventRow).with_only_columns(
+        BillingEventRow.id,
+        BillingEventRow.kind,
+        BillingEventRow.subject,
+        BillingEventRow.payload,
+        BillingEventRow.occurred_at,
+    )
+    query = query.where(BillingEventRow.account_id == account_id)
+    if before is not None:
+        query = query.where(BillingEventRow.id < before)
+    rows = await uow.connection.execute(query.order_by(BillingEventRow.id.desc()).limit(limit))
+    return [BillingEvent(row.id, EventKind(row.kind), row.subject, row.payload, row.occurred_at) for row in rows]
+
+
+_CAPS = text(
+    """
+    SELECT cap.scope, cap.subject, cap.cap_micros, period.*
+    FROM spending_limits AS cap
+    LEFT JOIN LATERAL (
+        SELECT starts_at, ends_at, spent_micros, reserved_micros FROM spending_periods AS one
+        WHERE one.wallet_id = cap.wallet_id AND one.scope = cap.scope AND one.subject = cap.subject
+        ORDER BY starts_at DESC LIMIT 1
+    ) AS period ON true
+    WHERE cap.wallet_id = :wallet_id
+    ORDER BY cap.scope, cap.subject LIMIT :limit
+    """,
+)
+_CAPS_MAX = 10_000  # every member and key that ever had one; each change names a few hundred at the most
+
+_BEGIN_COUNTING = text(
+    """
+    INSERT INTO spending_periods (wallet_id, scope, subject, starts_at, ends_at, spent_micros, reserved_micros)
+    SELECT :wallet_id, begun.scope, begun.subject, begun.starts_at, begun.ends_at,
+           coalesce(sum(hold.charged_micros), 0),
+           coalesce(sum(hold.amount_micros) FILTER (WHERE hold.status = 'open'), 0)
+    FROM unnest(CAST(:scopes AS text[]), CAST(:subjects AS text[]), CAST(:starts AS timestamptz[]),
+                CAST(:ends AS timestamptz[])) AS begun (scope, subject, starts_at, ends_at)
+    LEFT JOIN holds AS hold
+        ON hold.wallet_id = :wallet_id AND hold.placed_at >= begun.starts_at AND hold.placed_at < begun.ends_at
+       AND CASE begun.scope WHEN 'member' THEN hold.person_id = begun.subject
+                            WHEN 'key' THEN hold.api_key_id = begun.subject
+                            ELSE true END
+    GROUP BY begun.scope, begun.subject, begun.starts_at, begun.ends_at
+    """,
+)
+
+
+async def caps_of(uow: UnitOfWork, wallet_id: WalletId) -> list[Cap]:
+    """Every cap that the wallet has or had, each with its newest period."""
+    rows = await uow.connection.execute(_CAPS, {"wallet_id": wallet_id, "limit": _CAPS_MAX})
+    return [_cap(*row) for row in rows]
+
+
+async def update_limits(uow: UnitOfWork, wallet: WalletState) -> None:
+    """Writes the limits on the wallet's own row, so that whoever waits for its lock looks at everything again."""
+    limit = wallet.max_reply_cost
+    await uow.connection.execute(
+        update(WalletRow)
+        .where(WalletRow.id == wallet.wallet_id)
+        .values(
+            max_reply_cost_micros=None if limit is None else limit.micros,
+            low_balance_micros=wallet.low_balance_micros,
+        ),
+    )
+
+
+async def put_caps(uow: UnitOfWork, wallet_id: WalletId, caps: Mapping[CapKey, int | None]) -> None:
+    """Sets these caps; None takes one away and lets its counters go on."""
+    if not caps:
+        return
+    rows = [
+        {"wallet_id": wallet_id, "scope": scope.value, "subject": subject, "cap_micros": micros}
+        for (scope, subject), micros in caps.items()
+    ]
+    put = insert(SpendingLimitRow).values(rows)
+    await uow.connection.execute(
+        put.on_conflict_do_update(constraint="pk_spending_limits", set_={"cap_micros": put.excluded.cap_micros}),
+    )
+
+
+async def begin_counting(uow: UnitOfWork, wallet_id: WalletId, periods: Mapping[CapKey, Period]) -> None:
+    """Begins to count for caps that are new, with what the holds of their periods were charged and keep already."""
+    values = {
+        "wallet_id": wallet_id,
+        "scopes": [scope.value for scope, _ in periods],
+        "subjects": [subject for _, subject in periods],
+        "starts": [period.starts_at for period in periods.values()],
+        "ends": [period.ends_at for period in periods.values()],
+    }
+    await uow.connection.execute(_BEGIN_COUNTING, values)
+
+
+def _cap(
+    scope: str,
+    subject: str,
+    cap_micros: int | None,
+    starts_at: datetime | None,
+    ends_at: datetime | None,
+    spent_micros: int,
+    reserved_micros: int,
+) -> Cap:
+    newest = None
+    if starts_at is not None and ends_at is not None:
+        period = Period(starts_at, ends_at)
+        newest = Counter(CapScope(scope), subject, cap_micros, period, spent_micros, reserved_micros)
+    return Cap(CapScope(scope), subject, cap_micros, newest)
