@@ -286,10 +286,9 @@ class TestAStreamThatIsLost:
     async def lost(self, wallets: Wallets, *, metered: str = "2") -> tuple[WalletId, OperationId, str]:
         wallet = await wallets.with_paid("10")
         operation = await wallets.hold(wallet, "4")
+        hold_id = await hold_of(wallets, wallet, operation)
         async with wallets.begin() as uow:
-            hold = await HoldOversight().hold(
-                uow, (await wallets.service.hold(uow, wallet, rub("4"), operation)).hold_id
-            )
+            hold = await HoldOversight().hold(uow, hold_id)
             assert hold is not None
             event = replace(
                 event_by_operator(hold, rub(metered), None, wallets.clock.now()),
