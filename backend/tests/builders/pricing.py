@@ -8,7 +8,17 @@ from datetime import datetime
 from backend.tests.builders.wallets import RUB, rub
 from backend.tests.fakes.clock import NOON
 from billing.kit.money import Money
-from billing.pricing.rules import Modality, NewRate, Rate, RateId, RateSnapshot, Unit, modality_of
+from billing.pricing.rules import (
+    Modality,
+    NewRate,
+    PublishedRate,
+    Rate,
+    RateId,
+    RateKey,
+    RateSnapshot,
+    Unit,
+    modality_of,
+)
 
 
 def new_rate(
@@ -21,6 +31,30 @@ def new_rate(
 def card(model: str, *, price_in: str = "60", price_out: str = "240", at: datetime = NOON) -> tuple[NewRate, NewRate]:
     """What a chat model needs to be called."""
     return new_rate(model, Unit.INPUT, price_in, at=at), new_rate(model, Unit.OUTPUT, price_out, at=at)
+
+
+def published(
+    model: str,
+    unit: Unit,
+    price: str,
+    *,
+    at: datetime = NOON,
+    version: int = 1,
+    is_active: bool = True,
+    modality: Modality | None = None,
+) -> PublishedRate:
+    """A rate as it stands in the books; at a price of zero it is free."""
+    money = rub(price)
+    rate = Rate(
+        rate_id=RateId(f"rat_{unit.value}_{version}"),
+        unit=unit,
+        price=money,
+        is_free=money.micros == 0,
+        provider="tests",
+        version=version,
+        effective_from=at,
+    )
+    return PublishedRate(RateKey(model, RUB, modality or modality_of(unit), unit), rate, is_active, at)
 
 
 def snapshot(prices: Mapping[Unit, int], *, at: datetime = NOON) -> RateSnapshot:

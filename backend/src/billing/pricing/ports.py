@@ -12,7 +12,7 @@ class Spreadsheets(Protocol):
     """A format of spreadsheet files. Nothing in a file is ever computed, and no text that is written can be."""
 
     def read(self, content: bytes) -> tuple[tuple[Cell, ...], ...]:
-        """The rows of the sheet of rates from the first on, empty ones included.
+        """The rows of the sheet of rates from the first on, empty ones included, empty cells at their ends not.
 
         Raises:
             SheetTooLarge: more bytes, packed or unpacked, or more rows than are read.

@@ -114,7 +114,10 @@ def _rows(sheet: Any) -> Iterator[tuple[Cell, ...]]:
     for number, row in enumerate(sheet.iter_rows(max_col=_COLUMNS_MAX)):
         if number > ROWS_MAX:
             raise SheetTooLarge("rows", ROWS_MAX)
-        yield tuple(_cell(cell) for cell in row)
+        cells = [_cell(cell) for cell in row]
+        while cells and cells[-1] is None:
+            cells.pop()
+        yield tuple(cells)
 
 
 def _cell(cell: Any) -> Cell:
