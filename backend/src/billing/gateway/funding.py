@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from billing.gateway.calls import Call, Funding
+from billing.kit.errors import BillingError
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.rules import RateSnapshot, highest_price_of
 from billing.pricing.service import PricingService
-from billing.quotas.rules import Reserved
+from billing.quotas.rules import BurnOrder, NotAvailable, Reserved, Unavailable
 from billing.quotas.service import QuotaService
 from billing.usage.rules import BillingSource
 from billing.wallets.rules import WalletId
@@ -25,20 +28,48 @@ class Funder:
         self._wallets = wallets
         self._currency = currency
 
-    async def fund(self, uow: UnitOfWork, call: Call) -> Funding:
-        """Sets aside the most that the call can use: of the free quota, else of the wallet.
+    async def fund(
+        self, uow: UnitOfWork, call: Call, *, told: Callable[[Reserved | NotAvailable], None] = lambda _: None
+    ) -> Funding:
+        """Sets aside the most that the call can use: of the free quota or of the wallet, in the account's own order.
 
-        A quota store that fails fails the call: the wallet is never charged for what should have been free.
+        A quota store that fails fails the call: the wallet is never charged for what should have been free. `told`
+        hears what the free quota said, also where the call is refused in the end.
+
+        Raises:
+            QuotaExceeded, FreeQuotaUnavailable: the account spends nothing but its free quota.
+            BillingError: the wallet refuses, and nothing is free.
         """
-        account_id, request = call.principal.account_id, call.request
-        wallet_id = await self._wallets.of_account(uow, account_id, self._currency)
+        wallet_id = await self._wallets.of_account(uow, call.principal.account_id, self._currency)
         rates = await self.rates(uow, call)
-        free = await self._quotas.reserve(
-            uow, account_id, call.operation_id, request.free_bounds, model=call.route.model
-        )
+        of_quota = Funding(BillingSource.LEAD_MAGNET, wallet_id, rates, Money.zero(self._currency))
+        free = await self._free(uow, call)
+        told(free)
         if isinstance(free, Reserved):
-            return Funding(BillingSource.LEAD_MAGNET, wallet_id, rates, Money.zero(self._currency))
-        return await self._held(uow, call, wallet_id, rates)
+            return of_quota
+        if free.burn_order is BurnOrder.FREE_ONLY:
+            raise free.refusal()
+        try:
+            return await self._held(uow, call, wallet_id, rates)
+        except BillingError:
+            if free.reason is not Unavailable.WALLET_FIRST:
+                raise
+            last_resort = await self._free(uow, call, is_wallet_empty=True)
+            told(last_resort)
+            if not isinstance(last_resort, Reserved):
+                raise
+            return of_quota
+
+    async def _free(self, uow: UnitOfWork, call: Call, *, is_wallet_empty: bool = False) -> Reserved | NotAvailable:
+        return await self._quotas.reserve(
+            uow,
+            call.principal.account_id,
+            call.operation_id,
+            call.request.free_bounds,
+            model=call.route.model,
+            client_network=call.client_network,
+            is_wallet_empty=is_wallet_empty,
+        )
 
     async def rates(self, uow: UnitOfWork, call: Call) -> dict[str, RateSnapshot]:
         """The rates of every model that a target of the route is priced as."""

@@ -33,7 +33,7 @@ from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import Begin
 from billing.pricing.rules import RateSnapshot
 from billing.pricing.service import PricingService
-from billing.quotas.rules import FreeStanding
+from billing.quotas.rules import FreeStanding, NotAvailable, Reserved
 from billing.quotas.service import QuotaService
 from billing.usage.rules import UsageEvent
 from billing.usage.service import UsageService
@@ -140,16 +140,28 @@ class GatewayService:
             max_reply_cost=max_reply_cost,
             client_network=client_network,
         )
-        with failing_closed():
-            async with self._begin() as uow:
-                funding = await self._funder.fund(uow, call)
-                available = await self._streams.let_in(uow, call, funding) if call.request.is_stream else None
+        funding, available = await self._let_in(call)
         if available is None:
             return await self._whole(call, funding)
         streamed = await self._streams.open(call, funding, available)
         if isinstance(streamed, Refused):
             return self._refusal(call, funding, streamed.refusal, streamed.balance)
         return streamed
+
+    async def _let_in(self, call: Call) -> tuple[Funding, Money | None]:
+        """Funds the call; for a stream also its first checkpoint, with what the wallet has available beside it."""
+        heard: list[Reserved | NotAvailable] = []
+        try:
+            with failing_closed():
+                async with self._begin() as uow:
+                    funding = await self._funder.fund(uow, call, told=heard.append)
+                    is_stream = call.request.is_stream
+                    return funding, await self._streams.let_in(uow, call, funding) if is_stream else None
+        finally:
+            # The transaction may have been rolled back with the refusal; operators shall read of it all the same.
+            with failing_closed():
+                for said in heard:
+                    await self._quotas.record_refused_start(said)
 
     async def close(self) -> None:
         """Ends the streams of this process: in their own time if that is short, else cut and settled."""
