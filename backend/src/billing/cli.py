@@ -12,6 +12,7 @@ import typer
 import uvicorn
 
 from billing import __version__, migrations
+from billing.commands.free_quota import free_quota
 from billing.commands.holds import holds
 from billing.commands.ledger import ledger
 from billing.commands.running import database, with_services
@@ -26,7 +27,6 @@ from billing.worker import work
 _USAGE = 2
 
 app = typer.Typer(help="Prepaid billing for AI products.", no_args_is_help=True, pretty_exceptions_enable=False)
-free_quota = typer.Typer(help="What newcomers may use for nothing.", no_args_is_help=True)
 app.add_typer(ledger, name="ledger")
 app.add_typer(holds, name="holds")
 app.add_typer(wallets, name="wallets")
@@ -97,30 +97,6 @@ def seed(
 
     logins = with_services(run)
     typer.echo(json.dumps({"logins": [{"email": login.email, "password": login.password} for login in logins]}))
-
-
-@free_quota.command(name="set")
-def set_free_quota(
-    *,
-    enabled: Annotated[bool, typer.Option(help="Whether newcomers may use anything for nothing.")] = True,
-    input_tokens: Annotated[int, typer.Option(min=0, help="Input tokens in a cycle; 0 is none.")] = 0,
-    output_tokens: Annotated[int, typer.Option(min=0, help="Output tokens in a cycle; 0 is none.")] = 0,
-    cycle_days: Annotated[int, typer.Option(min=1, max=366, help="How many days a cycle lasts.")] = 30,
-    model: Annotated[list[str] | None, typer.Option(help="A model that is free within the quota; repeat it.")] = None,
-) -> None:
-    """Put new free terms in force, in every process from its next call on."""
-
-    async def run(built: Services) -> int:
-        return await demo.set_free_terms(
-            built,
-            is_enabled=enabled,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cycle_days=cycle_days,
-            models=frozenset(model or ()),
-        )
-
-    typer.echo(f"Version {with_services(run)} of the free terms is in force.")
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -65,6 +65,7 @@ class Surroundings:
             "BILLING_PUBLIC_BASE_URL": public_base_url,
             "BILLING_CLOCK_OFFSET_FILE": str(self.clock_file),
             "BILLING_MODEL_ROUTES_FILE": str(self.routes_file),
+            "BILLING_FREE_STARTS_PER_NETWORK": "1000000",  # every newcomer of a stack comes from loopback
             "BILLING_DATABASE_CONNECTIONS_MAX": "6",  # several servers share one small PostgreSQL
             "BILLING_WEBHOOK_YOOKASSA_TOKEN_CHECK": "1",
             "BILLING_WEBHOOK_YOOKASSA_TOKEN": WEBHOOK_TOKEN,

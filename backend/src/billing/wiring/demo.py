@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from billing.customers.errors import EmailTaken
 from billing.kit.errors import SettingsError
 from billing.pricing.seed import DEMO_FREE, seed_demo_rates
-from billing.quotas.rules import Amounts, FreeTerms
 from billing.quotas.seed import seed_demo_terms
 from billing.wiring.services import Services
 
@@ -37,28 +36,6 @@ async def seed(services: Services, *, customers: int) -> tuple[Login, ...]:
     for number, login in enumerate(logins, start=1):
         await _open(services, f"Demo customer {number}", login)
     return logins
-
-
-async def set_free_terms(
-    services: Services,
-    *,
-    is_enabled: bool,
-    input_tokens: int,
-    output_tokens: int,
-    cycle_days: int,
-    models: frozenset[str],
-) -> int:
-    """Puts new free terms in force; answers their version."""
-    async with services.begin() as uow:
-        return await services.quotas.set_terms(
-            uow,
-            FreeTerms(
-                is_enabled=is_enabled,
-                cycle_days=cycle_days,
-                limits=Amounts(input_tokens=input_tokens, output_tokens=output_tokens),
-                eligible_models=models,
-            ),
-        )
 
 
 async def _open(services: Services, name: str, login: Login) -> None:

@@ -68,6 +68,11 @@ class DeploymentSettings(SettingsGroup):
     )
 
     @property
+    def is_development(self) -> bool:
+        """Nobody but ourselves."""
+        return self.environment is Environment.DEVELOPMENT
+
+    @property
     def is_production(self) -> bool:
         """Real customers and real money."""
         return self.environment is Environment.PRODUCTION
@@ -159,7 +164,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
                 ),
             )
         )
-    settings.customers.check(is_development=settings.deployment.environment is Environment.DEVELOPMENT)
+    settings.customers.check(is_development=settings.deployment.is_development)
     settings.payments.check(is_production=settings.deployment.is_production)
     return settings
 
