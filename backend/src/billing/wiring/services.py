@@ -177,6 +177,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         wallets=core.wallets,
         account_wallet=_account_wallet(terms, ground, core.wallets),
         pricing=core.pricing,
+        rate_desk=_rate_desk(terms, ground, core.pricing),
         quotas=core.quotas,
         usage=core.usage,
         topups=topups,
