@@ -12,6 +12,7 @@ from backend.tests.builders.limits import Bounded, bounded
 from backend.tests.builders.wallets import Wallets, rub
 from billing.kit.errors import InvalidInput
 from billing.kit.unit_of_work import Begin
+from billing.wallets.alerts import BillingEvent
 
 pytestmark = pytest.mark.money
 
@@ -187,7 +188,8 @@ class TestReading:
             await one.spend("10")
             wallets.clock.move(timedelta(days=1))
 
-        seen, cursor = [], None
+        seen: list[BillingEvent] = []
+        cursor = None
         for _ in range(5):
             page = await one.desk.events_of(one.owner, cursor=cursor, limit=2)
             seen += page.rows

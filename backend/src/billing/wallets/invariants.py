@@ -1,4 +1,4 @@
-"""The wallets' part of the one checker: balances, lots, holds and books agree (G1, G2, G3)."""
+"""The wallets' part of the one checker: balances, lots, holds, caps and books agree (G1, G2, G3, G18, G19)."""
 
 from __future__ import annotations
 
@@ -111,6 +111,61 @@ _CURRENCIES = text(
     """,  # noqa: S608 - put together from constants of our own code
 )
 
+_IS_OF_CAP = """
+    CASE counter.scope WHEN 'member' THEN hold.person_id = counter.subject
+                       WHEN 'key' THEN hold.api_key_id = counter.subject
+                       ELSE true END
+"""
+
+# A hold belongs for ever to the periods in which it was placed, however and whenever it ends.
+_COUNTERS = text(
+    f"""
+    SELECT counter.wallet_id, counter.scope, counter.subject, counter.starts_at,
+           counter.spent_micros, counter.reserved_micros,
+           coalesce(sum(hold.charged_micros), 0) AS charged,
+           coalesce(sum(hold.amount_micros) FILTER (WHERE hold.status = 'open'), 0) AS kept
+    FROM spending_periods AS counter
+    LEFT JOIN holds AS hold
+        ON hold.wallet_id = counter.wallet_id AND hold.placed_at >= counter.starts_at
+       AND hold.placed_at < counter.ends_at AND {_IS_OF_CAP}
+    WHERE {in_extent("counter.wallet_id")}
+    GROUP BY counter.wallet_id, counter.scope, counter.subject, counter.starts_at
+    HAVING counter.spent_micros <> coalesce(sum(hold.charged_micros), 0)
+        OR counter.reserved_micros <> coalesce(sum(hold.amount_micros) FILTER (WHERE hold.status = 'open'), 0)
+    ORDER BY counter.wallet_id, counter.starts_at LIMIT :limit
+    """,  # noqa: S608 - put together from constants of our own code
+)
+
+_UNCOUNTED = text(
+    f"""
+    SELECT counter.wallet_id, counter.scope, counter.subject, min(hold.operation_id) AS operation_id
+    FROM (
+        SELECT wallet_id, scope, subject, min(starts_at) AS starts_at FROM spending_periods
+        GROUP BY wallet_id, scope, subject
+    ) AS counter
+    JOIN holds AS hold ON hold.wallet_id = counter.wallet_id AND hold.placed_at >= counter.starts_at AND {_IS_OF_CAP}
+    WHERE {in_extent("counter.wallet_id")} AND NOT EXISTS (
+        SELECT FROM spending_periods AS period
+        WHERE period.wallet_id = counter.wallet_id AND period.scope = counter.scope
+          AND period.subject = counter.subject
+          AND hold.placed_at >= period.starts_at AND hold.placed_at < period.ends_at
+    )
+    GROUP BY counter.wallet_id, counter.scope, counter.subject ORDER BY counter.wallet_id LIMIT :limit
+    """,  # noqa: S608 - put together from constants of our own code
+)
+
+_OVERLAPPING = text(
+    f"""
+    SELECT * FROM (
+        SELECT wallet_id, scope, subject, starts_at,
+               lag(ends_at) OVER (PARTITION BY wallet_id, scope, subject ORDER BY starts_at) AS earlier_ends_at
+        FROM spending_periods
+    ) AS counter
+    WHERE earlier_ends_at > starts_at AND {in_extent("counter.wallet_id")}
+    ORDER BY wallet_id, starts_at LIMIT :limit
+    """,  # noqa: S608 - put together from constants of our own code
+)
+
 
 class WalletVerifier:
     """Checks wallets against the books, their lots and their holds."""
@@ -119,7 +174,9 @@ class WalletVerifier:
         self._clock = clock
 
     async def drifts(self, uow: UnitOfWork, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
-        """Balances that disagree, holds that no lot keeps, charges that the books do not have, holds that never end."""
+        """Balances that disagree, holds that no lot keeps, charges that the books do not have, holds that never end,
+        caps whose counters are not what their holds say.
+        """
         values = {**extent.values(), "limit": _DRIFTS_SHOWN_MAX}
         return (
             *await self._balances(uow, values),
@@ -127,6 +184,7 @@ class WalletVerifier:
             *await self._charges(uow, values),
             *await self._overdue(uow, values),
             *await self._currencies(uow, values),
+            *await self._counters(uow, values),
         )
 
     async def _balances(self, uow: UnitOfWork, values: Values) -> list[Drift]:
@@ -174,3 +232,27 @@ class WalletVerifier:
     async def _currencies(self, uow: UnitOfWork, values: Values) -> list[Drift]:
         rows = await uow.connection.execute(_CURRENCIES, values)
         return [Drift("G18", row.id, f"a wallet in {row.currency} has entries in {row.booked}") for row in rows]
+
+    async def _counters(self, uow: UnitOfWork, values: Values) -> list[Drift]:
+        counters = await uow.connection.execute(_COUNTERS, values)
+        uncounted = await uow.connection.execute(_UNCOUNTED, values)
+        overlapping = await uow.connection.execute(_OVERLAPPING, values)
+        return [
+            *(
+                Drift(
+                    "G3",
+                    row.wallet_id,
+                    f"the {row.scope} {row.subject} from {row.starts_at} says spent {row.spent_micros}, reserved "
+                    f"{row.reserved_micros} micros; its holds {row.charged} and {row.kept}",
+                )
+                for row in counters
+            ),
+            *(
+                Drift("G3", row.wallet_id, f"operation {row.operation_id} counts in no {row.scope} {row.subject}")
+                for row in uncounted
+            ),
+            *(
+                Drift("G19", row.wallet_id, f"the {row.scope} {row.subject} from {row.starts_at} begins too early")
+                for row in overlapping
+            ),
+        ]

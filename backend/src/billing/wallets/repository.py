@@ -25,7 +25,7 @@ from billing.wallets.models import (
 from billing.wallets.movements import WalletState
 from billing.wallets.rules import HoldId, Lot, LotId, OperationId, Piece, WalletId
 
-_LOTS_MAX = 1000  # one wallet with more unspent lots than this spends the first thousand first
+_LOTS_SHOWN_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,22 @@ class LotView:
     left: Money
     held: Money
     expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a wallet holds, in five amounts of one moment."""
+
+    currency: Currency
+    paid: Money
+    granted: Money
+    held: Money
+    debt: Money
+
+    @property
+    def available(self) -> Money:
+        """What a new hold can take: credit beyond the debt, never below zero."""
+        return max(self.paid + self.granted - self.debt, Money.zero(self.currency))
 
 
 _STATE_COLUMNS = (
@@ -91,8 +107,34 @@ async def read_wallet(uow: UnitOfWork, wallet_id: WalletId, *, for_update: bool 
     )
 
 
-async def lot_views(uow: UnitOfWork, wallet: WalletState) -> tuple[LotView, ...]:
-    """The lots that have something left or held, earliest expiry first."""
+_FIGURES = text(
+    """
+    SELECT wallet.currency, wallet.held_micros, wallet.debt_micros,
+           coalesce(sum(lot.left_micros) FILTER (WHERE NOT lot.is_granted), 0)::bigint AS paid_micros,
+           coalesce(sum(lot.left_micros) FILTER (WHERE lot.is_granted), 0)::bigint AS granted_micros
+    FROM wallets AS wallet
+    LEFT JOIN credit_lots AS lot
+        ON lot.wallet_id = wallet.id AND lot.left_micros > 0 AND (lot.expires_at IS NULL OR lot.expires_at > :now)
+    WHERE wallet.id = :wallet_id GROUP BY wallet.id
+    """,
+)
+
+
+async def figures_of(uow: UnitOfWork, wallet_id: WalletId, now: datetime) -> Figures:
+    """What the wallet holds, all of one moment; credit past its expiry is not in it, however many lots there are."""
+    row = (await uow.connection.execute(_FIGURES, {"wallet_id": wallet_id, "now": now})).one()
+    currency = Currency(row.currency)
+    return Figures(
+        currency=currency,
+        paid=Money(row.paid_micros, currency),
+        granted=Money(row.granted_micros, currency),
+        held=Money(row.held_micros, currency),
+        debt=Money(row.debt_micros, currency),
+    )
+
+
+async def lot_views(uow: UnitOfWork, wallet_id: WalletId, currency: Currency, now: datetime) -> tuple[LotView, ...]:
+    """The lots that have something left or held and have not expired, earliest expiry first, a thousand at the most."""
     rows = await uow.connection.execute(
         select(CreditLotRow)
         .with_only_columns(
@@ -104,19 +146,20 @@ async def lot_views(uow: UnitOfWork, wallet: WalletState) -> tuple[LotView, ...]
             CreditLotRow.expires_at,
         )
         .where(
-            CreditLotRow.wallet_id == wallet.wallet_id,
+            CreditLotRow.wallet_id == wallet_id,
             (CreditLotRow.left_micros > 0) | (CreditLotRow.held_micros > 0),
+            CreditLotRow.expires_at.is_(None) | (CreditLotRow.expires_at > now),
         )
         .order_by(CreditLotRow.expires_at.nulls_last(), CreditLotRow.id)
-        .limit(_LOTS_MAX),
+        .limit(_LOTS_SHOWN_MAX),
     )
     return tuple(
         LotView(
             lot_id=LotId(row.id),
             source=LotSource(row.source),
             is_granted=row.is_granted,
-            left=Money(row.left_micros, wallet.currency),
-            held=Money(row.held_micros, wallet.currency),
+            left=Money(row.left_micros, currency),
+            held=Money(row.held_micros, currency),
             expires_at=row.expires_at,
         )
         for row in rows

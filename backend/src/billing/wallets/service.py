@@ -40,7 +40,6 @@ from billing.wallets.rules import (
     plan_hold,
     plan_settlement,
     require_within_reply_cost,
-    spending_order,
     total,
 )
 from billing.wallets.settings import WalletSettings
@@ -361,21 +360,17 @@ class WalletService:
 
     async def balance(self, uow: UnitOfWork, wallet_id: WalletId) -> Balance:
         """What the wallet holds now, without credit that has expired, whether it was booked as breakage or not."""
-        wallet = await repository.read_wallet(uow, wallet_id)
         now = self._clock.now()
-        views = await repository.lot_views(uow, wallet)
-        lots = [Lot(view.lot_id, view.is_granted, view.left.micros, view.expires_at) for view in views]
-        live = spending_order(lots, now)
-        currency = wallet.currency
+        figures = await repository.figures_of(uow, wallet_id, now)
         return Balance(
             wallet_id=wallet_id,
-            currency=currency,
-            paid=Money(sum(lot.left_micros for lot in live if not lot.is_granted), currency),
-            granted=Money(sum(lot.left_micros for lot in live if lot.is_granted), currency),
-            held=Money(wallet.held_micros, currency),
-            debt=Money(wallet.debt_micros, currency),
-            available=available(live, wallet.debt_micros, currency, now),
-            lots=tuple(view for view in views if view.expires_at is None or view.expires_at > now),
+            currency=figures.currency,
+            paid=figures.paid,
+            granted=figures.granted,
+            held=figures.held,
+            debt=figures.debt,
+            available=figures.available,
+            lots=await repository.lot_views(uow, wallet_id, figures.currency, now),
         )
 
     async def statement(self, uow: UnitOfWork, wallet_id: WalletId, *, limit: int) -> tuple[StatementLine, ...]:
