@@ -35,6 +35,7 @@ STATUS_OF: Mapping[str, int] = {
     "webhook_untrusted": 401,
     "csrf_failed": 403,
     "forbidden": 403,
+    "model_not_allowed": 403,
     # money
     "free_quota_unavailable": 402,
     "insufficient_funds": 402,

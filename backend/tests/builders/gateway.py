@@ -212,7 +212,9 @@ class Gate:
             terms=replace(SETTINGS.stream_terms, **terms),
         )
 
-    async def payer(self, paid: str | None = None, *, role: Role = Role.OWNER) -> Payer:
+    async def payer(
+        self, paid: str | None = None, *, role: Role = Role.OWNER, models: frozenset[str] | None = None
+    ) -> Payer:
         """Somebody new, with this much paid credit."""
         customer = await self.town.customer()
         async with self.begin() as uow:
@@ -223,7 +225,7 @@ class Gate:
             customer = await self.town.colleague(customer.account, role)
             return Payer(customer, wallet_id, "", customer.principal)
         new = await self.town.service.create_api_key(
-            customer.principal, "tests", scopes=frozenset(Scope), request_id="req_tests"
+            customer.principal, "tests", scopes=frozenset(Scope), models=models, request_id="req_tests"
         )
         principal = await self.town.service.principal_of_api_key(new.secret)
         return Payer(customer, wallet_id, new.secret, principal)
@@ -332,7 +334,8 @@ async def open_gate(
 ) -> AsyncIterator[Gate]:
     """The gateway over real HTTP to the upstreams of the routes; prices are there, nothing is free yet."""
     upstream = HttpUpstream(settings)
-    gate = build_gate(begin=begin, wallets=wallets, town=town, routes=routes, upstream=upstream)
+    terms = settings.stream_terms
+    gate = build_gate(begin=begin, wallets=wallets, town=town, routes=routes, upstream=upstream, terms=terms)
     async with begin() as uow:
         await seed_demo_rates(uow, gate.pricing, wallets.clock.now())
     await gate.set_terms(NOT_FREE)

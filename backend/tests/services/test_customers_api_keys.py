@@ -76,7 +76,7 @@ class TestANewKey:
         assert (entry.action, entry.target, entry.request_id) == ("api_key.created", key.id, "req_1")
         assert entry.actor_person_id == ada.principal.person_id
         assert entry.before is None
-        assert entry.after == {"name": "laptop", "scopes": ["chat"], "expires_at": None}
+        assert entry.after == {"name": "laptop", "scopes": ["chat"], "expires_at": None, "models": None}
 
 
 class TestWhoMayMakeKeys:
@@ -102,7 +102,9 @@ class TestWhoMayMakeKeys:
 
         assert await rows_of(begin, ada) == (1, 1)
 
-    @pytest.mark.parametrize("wrong", [{"name": ""}, {"scopes": ["everything"]}, {"scopes": []}])
+    @pytest.mark.parametrize(
+        "wrong", [{"name": ""}, {"scopes": ["everything"]}, {"scopes": []}, {"models": []}, {"models": [""]}]
+    )
     async def test_a_refused_key_leaves_neither_key_nor_audit_entry(
         self, town: Town, begin: Begin, wrong: dict[str, object]
     ) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import OperationalError
 
 from backend.tests.builders.gateway import (
+    ALIAS,
     SETTINGS,
     Gate,
     Provider,
@@ -27,7 +28,7 @@ from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
-from billing.gateway.errors import BillingUnavailable, UpstreamTimeout, UpstreamUnreachable
+from billing.gateway.errors import BillingUnavailable, ModelNotAllowed, UpstreamTimeout, UpstreamUnreachable
 from billing.gateway.rules.doors import Door
 from billing.kit.database import application_engine
 from billing.kit.unit_of_work import Begin, UnitOfWork, units_of_work
@@ -310,6 +311,20 @@ class TestManyCallsAtOnce:
 
 
 class TestWhoMayCall:
+    async def test_a_key_for_other_models_may_not(self, gate: Gate, provider: Provider) -> None:
+        payer = await gate.payer("100", models=frozenset({"demo-large"}))
+
+        with pytest.raises(ModelNotAllowed):
+            await gate.ask(payer, chat())
+
+        assert await provider.calls() == []
+        assert (await gate.ask(payer, chat(model="demo-large"))).status == 200
+
+    async def test_a_key_for_a_model_may_call_it_by_any_of_its_names(self, gate: Gate) -> None:
+        payer = await gate.payer("100", models=frozenset({"demo-small"}))
+
+        assert (await gate.ask(payer, chat(model=ALIAS))).status == 200
+
     async def test_an_auditor_may_not(self, gate: Gate, provider: Provider) -> None:
         auditor = await gate.payer("100", role=Role.AUDITOR)
 

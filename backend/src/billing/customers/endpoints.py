@@ -86,7 +86,12 @@ async def create_api_key(
 ) -> NewApiKeyView:
     """Makes a key; its secret is shown here and never again."""
     new = await customers.create_api_key(
-        caller, body.name, scopes=body.scopes, expires_at=body.expires_at, request_id=request_id(request)
+        caller,
+        body.name,
+        scopes=body.scopes,
+        expires_at=body.expires_at,
+        models=body.models,
+        request_id=request_id(request),
     )
     _keep_out_of_caches(response)
     return NewApiKeyView.of(new)

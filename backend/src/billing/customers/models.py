@@ -111,6 +111,7 @@ class ApiKeyRow(Table):
         UniqueConstraint("digest"),
         CheckConstraint("octet_length(digest) = 32", name="digest_is_sha256"),
         CheckConstraint("cardinality(scopes) > 0", name="has_scopes"),
+        CheckConstraint("cardinality(models) > 0", name="has_models"),
         CheckConstraint("expires_at > created_at", name="ends_after_it_began"),
         Index(None, "account_id", "id"),
     )
@@ -125,6 +126,7 @@ class ApiKeyRow(Table):
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     expires_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    models: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
 
 
 class AuditEntryRow(Table):

@@ -356,6 +356,7 @@ async def insert_api_key(uow: UnitOfWork, principal: Principal, key: ApiKey, *, 
             scopes=sorted(key.scopes),
             created_at=key.created_at,
             expires_at=key.expires_at,
+            models=None if key.models is None else sorted(key.models),
         ),
     )
 
@@ -397,6 +398,7 @@ async def principal_with_api_key(uow: UnitOfWork, digest: bytes, *, at: datetime
                 ApiKeyRow.account_id,
                 ApiKeyRow.person_id,
                 ApiKeyRow.scopes,
+                ApiKeyRow.models,
                 MemberRow.role,
                 AccountRow.time_zone,
             )
@@ -417,6 +419,7 @@ async def principal_with_api_key(uow: UnitOfWork, digest: bytes, *, at: datetime
         scopes=frozenset(row.scopes),
         operator_role=None,
         time_zone=row.time_zone,
+        models=None if row.models is None else frozenset(row.models),
     )
 
 
@@ -433,6 +436,7 @@ def _api_keys_of(account_id: AccountId) -> Select[*tuple[Any, ...]]:
         ApiKeyRow.created_at,
         ApiKeyRow.expires_at,
         ApiKeyRow.revoked_at,
+        ApiKeyRow.models,
     ).where(ApiKeyRow.account_id == account_id)
 
 
@@ -445,4 +449,5 @@ def _api_key(row: Row[*tuple[Any, ...]]) -> ApiKey:
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
+        models=None if row.models is None else frozenset(row.models),
     )

@@ -26,6 +26,8 @@ _API_KEY = re.compile(r"bk_[A-Za-z0-9_-]{54}", re.ASCII)
 
 EMAIL_LENGTH_MAX = 254
 NAME_LENGTH_MAX = 200
+_KEY_MODELS_MAX = 100
+_MODEL_NAME_LENGTH_MAX = 200
 PASSWORD_LENGTH_MIN = 8
 PASSWORD_LENGTH_MAX = 200
 _USER_AGENT_LENGTH_MAX = 200
@@ -98,7 +100,8 @@ _SCOPE_FOR: Mapping[Permission, Scope] = {
 class Principal:
     """Who acts, for which account, and how far that reaches; everything in it comes from our own rows.
 
-    A key acts as the person who made it, never further than its scopes, and never as an operator.
+    A key acts as the person who made it, never further than its scopes, and never as an operator. `models` are those
+    that it may call, by their public names; None is all of them.
     """
 
     account_id: AccountId
@@ -108,6 +111,11 @@ class Principal:
     scopes: frozenset[str]
     operator_role: OperatorRole | None
     time_zone: str
+    models: frozenset[str] | None = None
+
+    def may_call(self, model: str) -> bool:
+        """Whether the key is for this model; the permission to call any is another question."""
+        return self.models is None or model in self.models
 
     def may(self, permission: Permission) -> bool:
         """Whether the role, and for a key also its scopes, allow this."""
@@ -160,6 +168,7 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    models: frozenset[str] | None = None
 
 
 def normalise_email(text: str) -> str:
@@ -223,6 +232,22 @@ def check_scopes(scopes: Iterable[str]) -> frozenset[Scope]:
     if not known:
         raise InvalidInput("scopes", "A key needs at least one scope.")
     return known
+
+
+def check_models(models: Iterable[str] | None) -> frozenset[str] | None:
+    """The models that a new key may call; None for all. They need not be served yet.
+
+    Raises:
+        InvalidInput: an empty list, too many, or something that is no model's name.
+    """
+    if models is None:
+        return None
+    names = frozenset(models)
+    if not 1 <= len(names) <= _KEY_MODELS_MAX:
+        raise InvalidInput("models", f"A key is for all models, or for 1 to {_KEY_MODELS_MAX}.")
+    if not all(1 <= len(name) <= _MODEL_NAME_LENGTH_MAX and name.isprintable() for name in names):
+        raise InvalidInput("models", f"A model's name has 1 to {_MODEL_NAME_LENGTH_MAX} printable characters.")
+    return names
 
 
 def check_expiry(expires_at: datetime | None, now: datetime) -> datetime | None:

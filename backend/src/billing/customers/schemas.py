@@ -74,6 +74,7 @@ class NewApiKeyRequest(BaseModel):
     name: str = Field(max_length=_TEXT_LENGTH_MAX)
     scopes: list[Scope] = Field(default=[Scope.CHAT], min_length=1, max_length=len(Scope))
     expires_at: AwareDatetime | None = None
+    models: list[str] | None = None
 
 
 class ApiKeyView(BaseModel):
@@ -86,6 +87,7 @@ class ApiKeyView(BaseModel):
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    models: list[str] | None
 
     @classmethod
     def of(cls, key: ApiKey) -> Self:
@@ -98,6 +100,7 @@ class ApiKeyView(BaseModel):
             created_at=key.created_at,
             expires_at=key.expires_at,
             revoked_at=key.revoked_at,
+            models=None if key.models is None else sorted(key.models),
         )
 
 

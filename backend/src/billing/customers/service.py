@@ -287,13 +287,14 @@ class CustomersService:
         *,
         scopes: Iterable[str],
         expires_at: datetime | None = None,
+        models: Iterable[str] | None = None,
         request_id: str,
     ) -> NewApiKey:
-        """Makes a key that acts as the principal's person, as far as its scopes reach.
+        """Makes a key that acts as the principal's person, as far as its scopes reach and for `models` only, if given.
 
         Raises:
             Forbidden: the role may not make keys, or the caller is itself a key.
-            InvalidInput: name, scopes or expiry cannot be what they claim to be.
+            InvalidInput: name, scopes, expiry or models cannot be what they claim to be.
             ApiKeyLimitReached: the account has as many live keys as it may.
         """
         rules.require(principal, Permission.MANAGE_API_KEYS)
@@ -307,6 +308,7 @@ class CustomersService:
             created_at=now,
             expires_at=rules.check_expiry(expires_at, now),
             revoked_at=None,
+            models=rules.check_models(models),
         )
         async with self._begin() as uow:
             # Two that make the last allowed key at once wait for each other here.
@@ -320,7 +322,12 @@ class CustomersService:
                 action="api_key.created",
                 target=key.id,
                 before=None,
-                after={"name": key.name, "scopes": sorted(key.scopes), "expires_at": _moment(key.expires_at)},
+                after={
+                    "name": key.name,
+                    "scopes": sorted(key.scopes),
+                    "expires_at": _moment(key.expires_at),
+                    "models": None if key.models is None else sorted(key.models),
+                },
                 reason="",
                 request_id=request_id,
             )

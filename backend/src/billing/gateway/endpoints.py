@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from billing.customers.access import client_address
+from billing.gateway import price_endpoints
 from billing.gateway.access import CORRELATION_HEADER, Body, Gateway, KeyCaller, MaxReplyCost
 from billing.gateway.calls import StreamedAnswer
 from billing.gateway.errors import ModelNotFound
@@ -17,13 +18,13 @@ from billing.gateway.rules.doors import Door
 from billing.gateway.rules.paid_request import Incoming
 from billing.gateway.rules.quote_request import read_question
 from billing.gateway.rules.readers import READERS
-from billing.gateway.schemas import ModelList, ModelView, PublicPricingView, QuoteView, billing_headers, openai_error
+from billing.gateway.schemas import ModelList, ModelView, QuoteView, billing_headers, openai_error
 from billing.kit.errors import BillingError
 
 router = APIRouter(tags=["gateway"])
+router.include_router(price_endpoints.router)
 
 _PREFIXES = ("/v1/", "/openai/")
-_PRICES_LIVE_SECONDS = 60
 # The official client repeats 408, 409, 429 and 5xx by itself; to us each repetition is another operation.
 _DO_NOT_REPEAT = {"X-Should-Retry": "false"}
 
@@ -103,23 +104,16 @@ async def quote(
 
 @router.get("/v1/models")
 @router.get("/openai/models")
-async def list_models(_: KeyCaller, gateway: Gateway) -> ModelList:
-    """The models that are served and priced."""
-    return ModelList.of(await gateway.price_list())
+async def list_models(caller: KeyCaller, gateway: Gateway) -> ModelList:
+    """The models that are served and priced, and that the key is for."""
+    return ModelList.of([priced for priced in await gateway.price_list() if caller.may_call(priced.model)])
 
 
 @router.get("/v1/models/{model}")
 @router.get("/openai/models/{model}")
-async def read_model(model: str, _: KeyCaller, gateway: Gateway) -> ModelView:
+async def read_model(model: str, caller: KeyCaller, gateway: Gateway) -> ModelView:
     """One model."""
-    for view in ModelList.of(await gateway.price_list()).data:
+    for view in (await list_models(caller, gateway)).data:
         if view.id == model:
             return view
     raise ModelNotFound(model)
-
-
-@router.get("/api/v1/billing/public/pricing", tags=["pricing"])
-async def public_pricing(gateway: Gateway, response: Response) -> PublicPricingView:
-    """What the models cost and what is free; for everybody, and for caches."""
-    response.headers["Cache-Control"] = f"public, max-age={_PRICES_LIVE_SECONDS}"
-    return PublicPricingView.of(await gateway.public_pricing())

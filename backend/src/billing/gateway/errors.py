@@ -3,6 +3,7 @@
 BillingError
 ├── StreamUnsupported        `stream: true` on a route that answers in one piece
 ├── RequestTooLarge          the body has more bytes than we read
+├── ModelNotAllowed          the key is for other models
 ├── ModelNotFound            nobody serves a model of this name here
 ├── BillingUnavailable       the books cannot be reached, so nothing is called and nothing delivered
 ├── BillingInterrupted       the books could not be reached while a stream was running
@@ -49,6 +50,16 @@ class ModelNotFound(BillingError):
         self.model = model
 
 
+class ModelNotAllowed(BillingError):
+    """The key opens some models, and this is none of them."""
+
+    code = "model_not_allowed"
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"This key is not for the model {model[:100]!r}.", facts={"param": "model"})
+        self.model = model
+
+
 class BillingUnavailable(BillingError):
     """Fails closed: without the books nothing is called, and what cannot be booked is not delivered."""
 
@@ -77,13 +88,17 @@ class GatewayStopping(BillingError):
 
 
 class UpstreamFailure(BillingError):
-    """The provider gave nothing that can be delivered. What was set aside is given back, nothing is charged."""
+    """The provider gave nothing that can be delivered. What was set aside is given back, nothing is charged.
+
+    A stream that broke off in the middle says the same with `has_delivered`: what had been passed on is charged.
+    """
 
     code = "upstream_failure"
     reason: ClassVar[str] = "failed"
 
-    def __init__(self) -> None:
-        super().__init__(f"The model provider {self.reason}; nothing was charged.")
+    def __init__(self, *, has_delivered: bool = False) -> None:
+        charged = "what was delivered until then is charged" if has_delivered else "nothing was charged"
+        super().__init__(f"The model provider {self.reason}; {charged}.")
 
 
 class UpstreamTimeout(UpstreamFailure):

@@ -13,7 +13,7 @@ from billing.pricing.service import PricingService
 from billing.quotas.rules import BurnOrder, NotAvailable, Reserved, Unavailable
 from billing.quotas.service import QuotaService
 from billing.usage.rules import BillingSource
-from billing.wallets.rules import WalletId
+from billing.wallets.rules import Spender, WalletId
 from billing.wallets.service import WalletService
 
 
@@ -82,5 +82,9 @@ class Funder:
     async def _held(self, uow: UnitOfWork, call: Call, wallet_id: WalletId, rates: dict[str, RateSnapshot]) -> Funding:
         """A hold that covers the dearest target that may answer."""
         at_most = max(highest_price_of(snapshot, call.request.bounds(snapshot)) for snapshot in rates.values())
-        await self._wallets.hold(uow, wallet_id, at_most, call.operation_id, max_reply_cost=call.max_reply_cost)
+        principal = call.principal
+        spender = Spender(principal.person_id, principal.api_key_id, principal.time_zone)
+        await self._wallets.hold(
+            uow, wallet_id, at_most, call.operation_id, max_reply_cost=call.max_reply_cost, spender=spender
+        )
         return Funding(BillingSource.PAYG, wallet_id, rates, at_most)

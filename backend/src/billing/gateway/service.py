@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import structlog
 
@@ -13,7 +13,7 @@ from billing.customers.rules import Permission, Principal, require
 from billing.gateway.booking import Booker
 from billing.gateway.calls import Answer, Call, Funding, Outcome, StreamedAnswer
 from billing.gateway.catalog import ModelCatalog
-from billing.gateway.errors import BillingUnavailable
+from billing.gateway.errors import BillingUnavailable, ModelNotAllowed
 from billing.gateway.fail_closed import failing_closed
 from billing.gateway.forwarding import Forwarder
 from billing.gateway.funding import Funder
@@ -33,7 +33,7 @@ from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import Begin
 from billing.pricing.rules import RateSnapshot
 from billing.pricing.service import PricingService
-from billing.quotas.rules import FreeStanding, NotAvailable, Reserved
+from billing.quotas.rules import NotAvailable, Reserved
 from billing.quotas.service import QuotaService
 from billing.usage.rules import UsageEvent
 from billing.usage.service import UsageService
@@ -46,15 +46,6 @@ _OK = 200
 _SETTLE_ATTEMPTS = 2
 # A commit may have succeeded although its answer was lost; so much later we look whether it did.
 _LOOK_AGAIN_SECONDS = (0.0, 0.2, 0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class PublicPricing:
-    """What anybody may know: the models on offer, their prices, and what is free for a newcomer."""
-
-    currency: Currency
-    models: tuple[RateSnapshot, ...]
-    free: FreeStanding
 
 
 class GatewayService:
@@ -126,6 +117,7 @@ class GatewayService:
             Forbidden: the caller may not call models.
             InvalidInput: the request is malformed.
             ModelNotFound: the model is not served here.
+            ModelNotAllowed: the key is for other models.
             PriceUnknown: the model has no price in the wallet's currency.
             InsufficientFunds: the wallet cannot pay the most that the call can cost.
             MaxReplyCostExceeded: the call can cost more than allowed.
@@ -159,9 +151,16 @@ class GatewayService:
                     return funding, await self._streams.let_in(uow, call, funding) if is_stream else None
         finally:
             # The transaction may have been rolled back with the refusal; operators shall read of it all the same.
+            await self._tell_operators(heard)
+
+    async def _tell_operators(self, heard: Iterable[Reserved | NotAvailable]) -> None:
+        """Notes who could not begin with free use. A note that cannot be written is no reason to refuse a call."""
+        try:
             with failing_closed():
                 for said in heard:
                     await self._quotas.record_refused_start(said)
+        except BillingUnavailable:
+            _log.warning("refused_start_not_recorded")
 
     async def close(self) -> None:
         """Ends the streams of this process: in their own time if that is short, else cut and settled."""
@@ -202,17 +201,6 @@ class GatewayService:
             async with self._begin() as uow:
                 return await self._catalog.price_list(uow)
 
-    async def public_pricing(self) -> PublicPricing:
-        """What anybody may know about prices.
-
-        Raises:
-            BillingUnavailable: the books cannot be reached.
-        """
-        with failing_closed():
-            async with self._begin() as uow:
-                models = await self._catalog.price_list(uow)
-                return PublicPricing(self.currency, models, await self._quotas.offer(uow))
-
     def _call(
         self,
         principal: Principal,
@@ -222,11 +210,14 @@ class GatewayService:
         max_reply_cost: Money | None,
         client_network: str | None,
     ) -> Call:
+        route = self._routes.of(request.model)
+        if not principal.may_call(route.model):
+            raise ModelNotAllowed(request.model)
         return Call(
             operation_id=OperationId(self._ids.new("opr")),
             principal=principal,
             request=request,
-            route=self._routes.of(request.model),
+            route=route,
             correlation_id=correlation_id,
             max_reply_cost=max_reply_cost,
             client_network=client_network,
