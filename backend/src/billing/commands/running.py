@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from datetime import datetime
 from typing import TypeVar
 
 import typer
+import uvloop
 from sqlalchemy.engine import URL
 
 from billing.customers.rules import Principal
@@ -44,7 +44,7 @@ def with_services(run: Callable[[Services], Awaitable[T]]) -> T:
             return await run(built)
 
     with database() as (settings, url):
-        return asyncio.run(build_and_run(settings, url))
+        return uvloop.run(build_and_run(settings, url))
 
 
 def as_operator(email: str, run: Callable[[Services, Principal], Awaitable[T]]) -> T:
