@@ -29,7 +29,7 @@ from billing.http_errors import (
     status_of,
 )
 from billing.kit.errors import BillingError, InvalidInput
-from billing.kit.http import service_of
+from billing.kit.http import StorableAddresses, service_of
 from billing.kit.settings import require_asserts
 from billing.pages import endpoints as pages
 from billing.pages.access import refusal_page
@@ -73,6 +73,7 @@ def create_app(services: Services) -> FastAPI:
     _add_health(app)
     _add_error_handlers(app)
     # The last one added is the first that a request meets.
+    app.add_middleware(StorableAddresses, refuse=_refusal)
     app.add_middleware(FlaggedDoors, doors=Doors(services.settings.flags))
     app.add_middleware(Bugs, answer=_bug)
     app.add_middleware(BasePath, base_path=services.public_address.base_path)
