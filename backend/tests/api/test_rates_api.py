@@ -39,10 +39,10 @@ async def operator(counter: Counter, role: OperatorRole = OperatorRole.FINANCE) 
         yield client
 
 
-def wanted(model: str, **more: object) -> dict[str, object]:
+def wanted(name: str, **more: object) -> dict[str, object]:
     """A rate to create."""
     price = {"amount": "60", "currency": "RUB"}
-    plain = {"model": model, "unit": "input_tokens", "price": price, "provider": "p", "reason": "new contract"}
+    plain = {"model": name, "unit": "input_tokens", "price": price, "provider": "p", "reason": "new contract"}
     return {**plain, **more}
 
 

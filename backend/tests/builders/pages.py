@@ -245,8 +245,12 @@ async def open_shop(
     *,
     base_path: str = "",
     alter: Callable[[Services], Services] = lambda built: built,
+    **environ: str,
 ) -> AsyncIterator[Shop]:
-    """The application as the wiring builds it; `alter` puts other services in place, such as one that fails."""
+    """The application as the wiring builds it; `alter` puts other services in place, such as one that fails.
+
+    `environ` are further settings.
+    """
     routes = folder / f"routes-{secrets.token_hex(4)}.toml"
     routes.write_text(_ROUTES.format(url=model_url, small=DEMO_SMALL, large=DEMO_LARGE, free=DEMO_FREE))
     async with simulated_yookassa() as yookassa:
@@ -258,6 +262,7 @@ async def open_shop(
                 "YOOKASSA_SHOP_ID": SHOP_ID,
                 "YOOKASSA_SECRET_KEY": SECRET_KEY,
                 "YOOKASSA_API_URL": yookassa.api_url,
+                **environ,
             }
         )
         async with services(settings, database_url) as built:

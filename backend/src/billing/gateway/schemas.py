@@ -9,13 +9,14 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from billing.gateway.calls import Answer, StreamedAnswer
+from billing.gateway.price_board import PublicPricing
 from billing.gateway.quotes import Quote
 from billing.gateway.rules import error_shape
 from billing.gateway.rules.doors import Door
-from billing.gateway.service import PublicPricing
 from billing.kit.errors import BillingError
+from billing.payments.rules import TopupOffer
 from billing.pricing.rules import Modality, RateSnapshot, Unit
-from billing.pricing.schemas import ModelPriceView, MoneyView
+from billing.pricing.schemas import ModelPriceView, MoneyView, RateCardView
 from billing.quotas.schemas import FreeLimitsView
 from billing.usage.rules import BillingSource
 
@@ -126,18 +127,55 @@ class QuoteView(BaseModel):
         )
 
 
+class TopupOfferView(BaseModel):
+    """The amounts that can be topped up: some to choose from, and any between two if `is_custom_allowed`."""
+
+    presets: list[MoneyView]
+    is_custom_allowed: bool
+    minimum: MoneyView
+    maximum: MoneyView
+
+    @classmethod
+    def of(cls, offer: TopupOffer) -> Self:
+        """This offer."""
+        return cls(
+            presets=[MoneyView.of(amount) for amount in offer.presets],
+            is_custom_allowed=offer.is_custom_allowed,
+            minimum=MoneyView.of(offer.minimum),
+            maximum=MoneyView.of(offer.maximum),
+        )
+
+
 class PublicPricingView(BaseModel):
-    """Prices and free limits as anybody may see them."""
+    """The whole offer as anybody may see it."""
 
     currency: str
     models: list[ModelPriceView]
+    recommended_models: list[str]
+    popular_models: list[str]
     free_limits: FreeLimitsView
+    topups: TopupOfferView
+
+    @classmethod
+    def of(cls, pricing: PublicPricing) -> Self:
+        """This offer."""
+        return cls(
+            currency=pricing.currency,
+            models=[ModelPriceView.of(snapshot) for snapshot in pricing.models],
+            recommended_models=list(pricing.recommended),
+            popular_models=list(pricing.popular),
+            free_limits=FreeLimitsView.of(pricing.free),
+            topups=TopupOfferView.of(pricing.topups),
+        )
+
+
+class RateCardsView(BaseModel):
+    """Every price on offer, in the units in which people speak of them."""
+
+    currency: str
+    cards: list[RateCardView]
 
     @classmethod
     def of(cls, pricing: PublicPricing) -> Self:
         """These prices."""
-        return cls(
-            currency=pricing.currency,
-            models=[ModelPriceView.of(snapshot) for snapshot in pricing.models],
-            free_limits=FreeLimitsView.of(pricing.free),
-        )
+        return cls(currency=pricing.currency, cards=[RateCardView.of(snapshot) for snapshot in pricing.models])

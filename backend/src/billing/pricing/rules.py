@@ -67,6 +67,22 @@ PER: Mapping[Unit, int] = {
     Unit.REQUEST: 1,
 }
 
+# How people speak of quantities, and how many of a unit that is; always whole multiples of what a price is for.
+DISPLAY_UNITS: Mapping[Unit, tuple[str, int]] = {
+    Unit.INPUT: ("1M tokens", 1_000_000),
+    Unit.CACHED_INPUT: ("1M tokens", 1_000_000),
+    Unit.OUTPUT: ("1M tokens", 1_000_000),
+    Unit.REASONING: ("1M tokens", 1_000_000),
+    Unit.EMBEDDING: ("1M tokens", 1_000_000),
+    Unit.IMAGE_PIXELS: ("megapixel", 1_000_000),
+    Unit.IMAGE_SMALL: ("image up to 512 px a side", 1),
+    Unit.IMAGE_MEDIUM: ("image up to 1024 px a side", 1),
+    Unit.IMAGE_LARGE: ("larger image", 1),
+    Unit.SPEECH_CHARACTERS: ("1M characters", 1_000_000),
+    Unit.TRANSCRIPTION_MS: ("minute", 60_000),
+    Unit.REQUEST: ("request", 1),
+}
+
 # The side in pixels up to which both sides of an image have to go for its class; a larger image is `IMAGE_LARGE`.
 IMAGE_CLASS_SIDES: tuple[tuple[Unit, int], ...] = ((Unit.IMAGE_SMALL, 512), (Unit.IMAGE_MEDIUM, 1024))
 IMAGE_CLASSES = (Unit.IMAGE_SMALL, Unit.IMAGE_MEDIUM, Unit.IMAGE_LARGE)
@@ -238,6 +254,11 @@ class RateSnapshot:
         return any(all(unit in self.rates for unit in enough) for enough in _ENOUGH[modality])
 
     @property
+    def in_order(self) -> tuple[Rate, ...]:
+        """The rates in the order in which a price list shows them."""
+        return tuple(self.rates[unit] for unit in Unit if unit in self.rates)
+
+    @property
     def newest(self) -> Rate:
         """The rate that came into force last."""
         return max(self.rates.values(), key=lambda rate: rate.effective_from)
@@ -294,6 +315,12 @@ def price_of(quantities: Quantities, snapshot: RateSnapshot, discount_percent: i
         raise DiscountRefused(discount_percent)
     exact = sum((_exact(quantity, unit, snapshot) for unit, quantity in quantities.items()), Fraction(0))
     return Money(math.ceil(exact * (_PERCENT_MAX - Fraction(discount_percent)) / _PERCENT_MAX), snapshot.currency)
+
+
+def display_price_of(rate: Rate) -> Money:
+    """What the quantity costs in which people speak of the rate's unit; exact."""
+    _, quantity = DISPLAY_UNITS[rate.unit]
+    return Money(rate.price.micros * (quantity // PER[rate.unit]), rate.price.currency)
 
 
 def highest_price_of(snapshot: RateSnapshot, quantities: Quantities, discount_percent: int | Decimal = 0) -> Money:

@@ -20,6 +20,7 @@ from billing.pricing.rate_desk import (
     WithdrawRate,
 )
 from billing.pricing.rules import (
+    DISPLAY_UNITS,
     PER,
     MissingRates,
     Modality,
@@ -30,6 +31,7 @@ from billing.pricing.rules import (
     RateKey,
     RateSnapshot,
     Unit,
+    display_price_of,
 )
 from billing.pricing.sheets import Action, Change, ImportPlan, Remark
 
@@ -339,10 +341,45 @@ class UnitPriceView(BaseModel):
     price: MoneyView
 
 
-class ModelPriceView(BaseModel):
-    """One model's prices; `is_free` is said, never inferred from a zero."""
+class CardPriceView(BaseModel):
+    """What `per` of a unit cost, in words that people use: "1M tokens", "minute"."""
+
+    unit: Unit
+    per: str
+    price: MoneyView
+
+
+class RateCardView(BaseModel):
+    """One model's prices for one modality, for people; `is_free` is said, never inferred from a zero."""
 
     model: str
+    modality: Modality
+    is_free: bool
+    effective_from: datetime
+    prices: list[CardPriceView]
+
+    @classmethod
+    def of(cls, snapshot: RateSnapshot) -> Self:
+        """These rates."""
+        return cls(
+            model=snapshot.model,
+            modality=snapshot.modality,
+            is_free=snapshot.is_free,
+            effective_from=snapshot.newest.effective_from,
+            prices=[
+                CardPriceView(
+                    unit=rate.unit, per=DISPLAY_UNITS[rate.unit][0], price=MoneyView.of(display_price_of(rate))
+                )
+                for rate in snapshot.in_order
+            ],
+        )
+
+
+class ModelPriceView(BaseModel):
+    """One model's prices for one modality; `is_free` is said, never inferred from a zero."""
+
+    model: str
+    modality: Modality
     is_free: bool
     prices: list[UnitPriceView]
 
@@ -351,9 +388,10 @@ class ModelPriceView(BaseModel):
         """These rates."""
         return cls(
             model=snapshot.model,
+            modality=snapshot.modality,
             is_free=snapshot.is_free,
             prices=[
                 UnitPriceView(unit=rate.unit, per=PER[rate.unit], price=MoneyView.of(rate.price))
-                for rate in snapshot.rates.values()
+                for rate in snapshot.in_order
             ],
         )

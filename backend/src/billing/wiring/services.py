@@ -25,6 +25,7 @@ from billing.gateway.abandoned import AbandonedStreams
 from billing.gateway.adapters.http_upstream import HttpUpstream
 from billing.gateway.booking import Booker
 from billing.gateway.catalog import ModelCatalog
+from billing.gateway.price_board import PriceBoard
 from billing.gateway.rules.routes import RouteTable
 from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
@@ -98,6 +99,7 @@ class Services:
     inbox: InboxService
     gateway_settings: GatewaySettings
     gateway: GatewayService
+    price_board: PriceBoard
     abandoned_streams: AbandonedStreams
     renderer: Renderer
     pages: PagesService
@@ -185,6 +187,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         inbox=_inbox(ground, job_queue, states, provider),
         gateway_settings=settings.gateway,
         gateway=gateway,
+        price_board=_price_board(settings, terms, ground, core),
         abandoned_streams=_abandoned_streams(ground, core),
         renderer=Renderer(terms.public_address, status_of),
         pages=_pages(settings, terms, ground, core, topups),
@@ -332,6 +335,17 @@ def _gateway(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, up
         bounds=settings.gateway.bounds,
         currency=terms.currency,
         stream_terms=settings.gateway.stream_terms,
+    )
+
+
+def _price_board(settings: Settings, terms: _Terms, ground: _Ground, core: _Core) -> PriceBoard:
+    return PriceBoard(
+        begin=ground.begin,
+        catalog=core.catalog,
+        quotas=core.quotas,
+        offer=terms.offer,
+        recommended=settings.pricing.recommended,
+        popular=settings.pricing.popular,
     )
 
 
