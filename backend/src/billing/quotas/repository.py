@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, func, insert, select, text, update
@@ -239,7 +239,7 @@ async def forget_networks(uow: UnitOfWork, *, before: datetime, limit: int) -> i
             "DELETE FROM free_quota_refused_starts WHERE ctid IN (SELECT ctid FROM free_quota_refused_starts"
             " WHERE refused_on < :day ORDER BY refused_on LIMIT :limit)",
         ),
-        {"day": (before - timedelta(days=1)).date(), "limit": limit},
+        {"day": before.date(), "limit": limit},
     )
     return changed.rowcount + removed.rowcount
 
