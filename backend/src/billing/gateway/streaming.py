@@ -370,7 +370,9 @@ class _Stream:
             await self._settle_later(meter)
         elif reason is None:
             self.outbox.close(meter.closing(receipt))
-        elif isinstance(reason, UpstreamFailure | GatewayStopping | BillingInterrupted):
+        elif isinstance(reason, UpstreamFailure):
+            self.outbox.close(meter.broken(type(reason)(has_delivered=True)))
+        elif isinstance(reason, GatewayStopping | BillingInterrupted):
             self.outbox.close(meter.broken(reason))
         else:
             self.outbox.close(meter.stopped(reason, receipt))
