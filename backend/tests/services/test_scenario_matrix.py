@@ -47,7 +47,7 @@ def cells() -> Iterator[ParameterSet]:
         yield pytest.param(row, id=f"{row.scenario}: {row.cell}", marks=marks)
 
 
-@pytest.mark.parametrize("row", cells())
+@pytest.mark.parametrize("row", list(cells()))
 async def test_every_row_leaves_what_it_must(row: Row, scene: Scene) -> None:
     if row.before is not None:
         await row.before(scene)
