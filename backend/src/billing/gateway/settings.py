@@ -83,6 +83,14 @@ class GatewaySettings(SettingsGroup):
         le=128,
         description="The largest `n` that a request may ask for.",
     )
+    image_side_max: int = Field(
+        alias="BILLING_GATEWAY_IMAGE_SIDE_MAX",
+        default=2048,
+        ge=256,
+        le=16_384,
+        description="The longest side, in pixels, that a picture may be asked for with; one whose size is left to the"
+        " provider is quoted as a square of it.",
+    )
 
     stream_lease_seconds: float = Field(
         alias="BILLING_STREAM_LEASE_SECONDS",
@@ -160,6 +168,7 @@ class GatewaySettings(SettingsGroup):
             output_tokens_default=self.output_tokens_default,
             image_tokens_max=self.image_tokens_max,
             choices_max=self.choices_max,
+            image_side_max=self.image_side_max,
         )
 
     def read_routes(self) -> RouteTable:
