@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import LiteralString, cast
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.tests.builders.quotas import FREE_MODEL as MODEL
 from backend.tests.builders.quotas import TTL, quota_service
 from backend.tests.builders.wallets import Wallets
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.rules import AccountId
-from billing.kit.unit_of_work import Begin
+from billing.kit.unit_of_work import Begin, UnitOfWork, driver_of
 from billing.quotas.errors import ReservationEnded
 from billing.quotas.rules import Amounts, FreeTerms, Metric, NotAvailable, Reserved, Unavailable
 from billing.quotas.service import QuotaService
@@ -51,6 +54,10 @@ class Newcomer:
         async with self.wallets.begin() as uow:
             await self.service.release(uow, operation_id)
 
+    async def renew(self, operation_id: str) -> None:
+        async with self.wallets.begin() as uow:
+            await self.service.renew(uow, operation_id)
+
     async def counters(self) -> list[tuple[int, int]]:
         """Used and reserved, of input and of output."""
         async with self.wallets.begin() as uow:
@@ -65,6 +72,30 @@ async def newcomer(wallets: Wallets) -> Newcomer:
     someone = Newcomer(service, wallets, AccountId(await wallets.account()))
     await put_in_force(someone, Amounts(100, 50))
     return someone
+
+
+async def fresh(wallets: Wallets) -> AccountId:
+    """An account that has used nothing."""
+    return AccountId(await wallets.account())
+
+
+class Listening:
+    """A transaction's connection that counts what goes to the driver directly."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        self.uow = uow
+        self.driver_connection = self
+        self.count = 0
+
+    async def get_raw_connection(self) -> Listening:
+        return self
+
+    async def execute(self, statement: LiteralString, values: Mapping[str, object], *, prepare: bool) -> object:
+        self.count += 1
+        return await (await driver_of(self.uow)).execute(statement, values, prepare=prepare)
+
+    def as_uow(self) -> UnitOfWork:
+        return UnitOfWork(cast("AsyncConnection", self))
 
 
 async def put_in_force(newcomer: Newcomer, limits: Amounts, *, is_enabled: bool = True) -> int:
@@ -217,7 +248,100 @@ class TestReleasing:
         assert await newcomer.counters() == [(0, 5), (0, 5)]
 
 
+class TestEveryMetric:
+    @pytest.mark.parametrize("metric", list(Metric))
+    async def test_is_limited_and_counted_by_itself(self, metric: Metric, newcomer: Newcomer) -> None:
+        one, two, three = (Amounts(**{metric.value: count}) for count in (1, 2, 3))
+        await put_in_force(newcomer, three)
+        operation = await newcomer.reserved(two)
+
+        _, too_much = await newcomer.reserve(two)
+        await newcomer.finalise(operation, one)
+        await newcomer.reserved(two)
+
+        assert too_much == NotAvailable(Unavailable.EXHAUSTED, metric, limit=3, used=2, required=2)
+        async with newcomer.wallets.begin() as uow:
+            (standing,) = (await newcomer.service.standing(uow, newcomer.account_id)).metrics
+        assert (standing.metric, standing.used, standing.reserved, standing.left) == (metric, 1, 2, 0)
+
+    async def test_that_a_call_does_not_use_never_blocks_it(self, newcomer: Newcomer) -> None:
+        await put_in_force(newcomer, Amounts(images=2))
+
+        _, drawn = await newcomer.reserve(Amounts(images=2))
+        _, written = await newcomer.reserve(Amounts(input_tokens=1, images=0))
+
+        assert isinstance(drawn, Reserved)
+        assert written == NotAvailable(Unavailable.EXHAUSTED, Metric.INPUT_TOKENS, limit=0, used=0, required=1)
+
+
+class TestRenewing:
+    async def test_keeps_a_call_that_still_runs(self, newcomer: Newcomer, clock: StoppedClock) -> None:
+        operation = await newcomer.reserved(Amounts(30, 20))
+        clock.move(TTL - timedelta(seconds=1))
+
+        await newcomer.renew(operation)
+        clock.move(timedelta(seconds=2))
+        await newcomer.service.sweep()
+
+        assert await newcomer.counters() == [(0, 30), (0, 20)]
+
+    async def test_revives_nothing_that_has_ended(self, newcomer: Newcomer, clock: StoppedClock) -> None:
+        released, expired = await newcomer.reserved(Amounts(1, 1)), await newcomer.reserved(Amounts(2, 2))
+        await newcomer.release(released)
+        clock.move(TTL)
+        await newcomer.service.sweep()
+
+        for operation in (released, expired, "opr_unknown"):
+            await newcomer.renew(operation)
+
+        assert await newcomer.counters() == [(0, 0), (0, 0)]
+
+
+class TestRoundTrips:
+    async def test_are_two_for_each_step_of_a_call(self, newcomer: Newcomer) -> None:
+        await newcomer.reserved(Amounts(1, 1))
+        operation = newcomer.wallets.operation()
+
+        async with newcomer.wallets.begin() as uow:
+            reserving, finalising = Listening(uow), Listening(uow)
+            await newcomer.service.reserve(
+                reserving.as_uow(), newcomer.account_id, operation, Amounts(1, 1), model=MODEL
+            )
+            await newcomer.service.finalise(finalising.as_uow(), operation, Amounts(1, 1))
+
+        assert (reserving.count, finalising.count) == (2, 2)
+
+
 class TestSweeping:
+    async def test_ends_every_due_reservation_however_many_there_are(
+        self, newcomer: Newcomer, clock: StoppedClock
+    ) -> None:
+        await put_in_force(newcomer, Amounts(10_000, 10_000))
+        async with newcomer.wallets.begin() as uow:
+            for _ in range(510):
+                await newcomer.service.reserve(
+                    uow, newcomer.account_id, newcomer.wallets.operation(), Amounts(1, 1), model=MODEL
+                )
+        clock.move(TTL)
+
+        swept = await newcomer.service.sweep()
+
+        assert swept >= 510
+        assert await newcomer.counters() == [(0, 0), (0, 0)]
+
+    async def test_by_two_workers_at_once_ends_each_reservation_once(
+        self, newcomer: Newcomer, wallets: Wallets, clock: StoppedClock
+    ) -> None:
+        people = [newcomer, *[Newcomer(newcomer.service, wallets, await fresh(wallets)) for _ in range(5)]]
+        for person in people * 3:
+            await person.reserved(Amounts(5, 5))
+        clock.move(TTL)
+
+        swept = await asyncio.gather(*(newcomer.service.sweep() for _ in range(4)))
+
+        assert sum(swept) >= 18
+        assert [await person.counters() for person in people] == [[(0, 0), (0, 0)]] * 6
+
     async def test_gives_back_what_nobody_came_back_for(self, newcomer: Newcomer, clock: StoppedClock) -> None:
         await newcomer.reserved(Amounts(30, 20))
         clock.move(TTL)
