@@ -43,6 +43,8 @@ class State:
 
 STATES = {
     "sign-in": State(Who.NOBODY, "/sign-in"),
+    "prices": State(Who.NOBODY, "/pricing"),
+    "estimate-refused": State(Who.NOBODY, "/pricing?turns=0&images=12abc"),
     "balance-empty": State(Who.NEWCOMER, "/billing/balance"),
     "amount-refused": State(
         Who.REGULAR, "/billing/balance?missing=612.5&error=amount_unreadable&choice=custom&custom_amount=12abc"
@@ -71,6 +73,7 @@ class Shown:
         self.page.on("response", self._remember)
         self.watch.expect_status(402, "/billing/playground")
         self.watch.expect_status(404, "/billing/topups/pay_unknown/return")
+        self.watch.expect_status(400, "/pricing")
         self.page.goto(self.site.href(state.path.format(past=past)))
         if state.prompt is not None:
             playground = PlaygroundPage(self.page, self.site)

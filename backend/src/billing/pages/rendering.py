@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from billing.kit.errors import BillingError
 from billing.kit.public_address import PublicAddress
 from billing.pages.money_text import change_text, money_text
-from billing.pages.sentences import metric_name, sentence_for
+from billing.pages.sentences import metric_name, sentence_for, unit_name
 
 LANGUAGE: Final = "en"
 STATIC_FOLDER: Final = Path(__file__).parent / "static"
@@ -102,7 +102,13 @@ class Renderer:
             money=money_text, change=change_text, moment=_moment_text, day=_day_text, count=_count_text
         )
         environment.globals.update(
-            url=self.url, static=self.static, lang=LANGUAGE, sentence=sentence_for, metric_name=metric_name, frame=None
+            url=self.url,
+            static=self.static,
+            lang=LANGUAGE,
+            sentence=sentence_for,
+            metric_name=metric_name,
+            unit_name=unit_name,
+            frame=None,
         )
         return environment
 

@@ -56,6 +56,27 @@ def sentence_for(code: str) -> str:
     return _SENTENCES.get(code, _UNKNOWN)
 
 
+_UNITS = {
+    "input_tokens": "Input",
+    "cached_input_tokens": "Input from the cache",
+    "output_tokens": "Output",
+    "reasoning_tokens": "Reasoning",
+    "embedding_tokens": "Input",
+    "image_pixels": "Image",
+    "images_small": "Small image",
+    "images_medium": "Medium image",
+    "images_large": "Large image",
+    "speech_characters": "Text read out",
+    "transcription_milliseconds": "Recording",
+    "requests": "Each request",
+}
+
+
+def unit_name(unit: str) -> str:
+    """What a customer calls what is counted."""
+    return _UNITS.get(unit, unit.replace("_", " ").capitalize())
+
+
 _METRICS = {
     "input_tokens": "Input tokens",
     "output_tokens": "Output tokens",

@@ -19,6 +19,8 @@ def chat_cost(rates: RateSnapshot, *, input_tokens: int, output_tokens: int, tur
         PriceUnknown: these rates do not price text.
     """
     total = Money.zero(rates.currency)
+    if input_tokens + output_tokens == 0:
+        return total
     for turn in range(turns):
         history = turn * (input_tokens + output_tokens)
         used = {Unit.INPUT: history + input_tokens, Unit.OUTPUT: output_tokens, Unit.REQUEST: 1}
@@ -37,18 +39,19 @@ def images_cost(rates: RateSnapshot, *, count: int, width: int, height: int) -> 
 
 
 def speech_cost(rates: RateSnapshot, *, minutes: int) -> Money:
-    """So many minutes of speech, read out by one request.
+    """So many minutes of speech, read out by one request; none of them, no request.
 
     Raises:
         PriceUnknown: these rates do not price speech.
     """
-    return price_of({Unit.SPEECH_CHARACTERS: minutes * SPEECH_CHARACTERS_PER_MINUTE, Unit.REQUEST: 1}, rates)
+    characters = minutes * SPEECH_CHARACTERS_PER_MINUTE
+    return price_of({Unit.SPEECH_CHARACTERS: characters, Unit.REQUEST: min(minutes, 1)}, rates)
 
 
 def transcription_cost(rates: RateSnapshot, *, minutes: int) -> Money:
-    """So many minutes of a recording, written down by one request.
+    """So many minutes of a recording, written down by one request; none of them, no request.
 
     Raises:
         PriceUnknown: these rates do not price transcription.
     """
-    return price_of({Unit.TRANSCRIPTION_MS: minutes * _MS_PER_MINUTE, Unit.REQUEST: 1}, rates)
+    return price_of({Unit.TRANSCRIPTION_MS: minutes * _MS_PER_MINUTE, Unit.REQUEST: min(minutes, 1)}, rates)

@@ -11,6 +11,7 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     ("/api/v1/billing/plan", "subscriptions"),
     ("/api/v1/billing", "wallet"),
     ("/billing", "wallet"),
+    ("/pricing", "wallet"),
     ("/v1", "wallet"),
     ("/openai", "wallet"),
     ("/internal/billing", "identity"),
