@@ -17,9 +17,12 @@ from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
 from sqlalchemy.engine import URL
 
-from backend.tests.builders.gateway import UPSTREAM_KEY, Gate, Provider
+from backend.tests.builders.customers import PASSWORD
+from backend.tests.builders.gateway import UPSTREAM_KEY, Gate, Payer, Provider
 from backend.tests.builders.gateway_doors import FIELDS, asked
 from backend.tests.fakes.http_server import serving
+from billing.customers.access import SESSION_COOKIE
+from billing.customers.service import CustomersService, SignedIn
 from billing.gateway.ports import ModelUpstream
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.paid_request import Incoming, Outgoing
@@ -94,6 +97,17 @@ class Building:
             is_there = await self._is_reached(provider, credentials, half)
             suspects = half if is_there else suspects[len(half) :]
         return None
+
+    async def sign_in(self, payer: Payer) -> SignedIn:
+        """A browser's session, by the application's own clock."""
+        customers: CustomersService = self.app.state.services[CustomersService]
+        return await customers.sign_in(payer.customer.email, PASSWORD, user_agent="tests", address="203.0.113.7")
+
+    async def send_form(self, path: str, session: SignedIn) -> httpx.Response:
+        """Sends a form there as a browser does."""
+        form = {"model": DEMO_SMALL, "prompt": "Why?", "csrf_token": session.csrf_token}
+        cookie = {"Cookie": f"{SESSION_COOKIE}={session.token}"}
+        return await self.http.post(re.sub(r"{[^}]*}", DEMO_SMALL, path), data=form, headers=cookie)
 
     async def _is_reached(self, provider: Provider, credentials: str, doors: Sequence[tuple[str, str]]) -> bool:
         before = await provider.count()
@@ -172,6 +186,24 @@ class TestEveryDoor:
         assert len(after.charges) == len(after.events) == len(PAID_DOORS)
         assert {event.door for event in after.events} == set(Door)
         assert after.drifts == ()
+
+    async def test_of_a_browser_leads_to_a_provider_for_those_who_can_pay_only(
+        self, building: Building, gate: Gate, provider: Provider
+    ) -> None:
+        reached: dict[str, list[str]] = {}
+        for paid in ("0.000001", "1000"):
+            payer = await gate.payer(paid)
+            session = await building.sign_in(payer)
+            reached[paid] = []
+            for path in sorted(path for method, path in building.doors() if method == "POST" and path != "/sign-out"):
+                before = await provider.count()
+                await building.send_form(path, session)
+                if await provider.count() > before:
+                    reached[paid].append(path)
+
+        after = await gate.accounts(payer)
+        assert reached == {"0.000001": [], "1000": ["/billing/playground"]}
+        assert len(after.charges) == len(after.events) == 1
 
     def test_is_asked_for_in_its_own_words(self) -> None:
         assert set(FIELDS) == set(Door)
