@@ -18,6 +18,7 @@ from billing.gateway.fail_closed import failing_closed
 from billing.gateway.forwarding import Forwarder
 from billing.gateway.funding import Funder
 from billing.gateway.ports import ModelUpstream
+from billing.gateway.pump import Refused
 from billing.gateway.quotes import Quote, Quoter
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.paid_request import Delivery, Incoming, PaidRequest, QuoteBounds
@@ -26,7 +27,8 @@ from billing.gateway.rules.readers import READERS
 from billing.gateway.rules.replies import ProviderRefusal
 from billing.gateway.rules.routes import RouteTable
 from billing.gateway.rules.stream_terms import StreamTerms
-from billing.gateway.streaming import Desk, Refused, Streams
+from billing.gateway.stream_accounts import Books
+from billing.gateway.streaming import Streams
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, Money
@@ -83,18 +85,16 @@ class GatewayService:
         self._funder = Funder(pricing=pricing, quotas=quotas, wallets=wallets, currency=currency)
         self._quoter = Quoter(begin=begin, funder=self._funder, wallets=wallets)
         self._booker = Booker(clock=clock, quotas=quotas, wallets=wallets, usage=usage)
-        self._streams = Streams(
-            Desk(
-                begin=begin,
-                clock=clock,
-                forwarder=self._forwarder,
-                booker=self._booker,
-                wallets=wallets,
-                quotas=quotas,
-                usage=usage,
-                terms=stream_terms,
-            )
+        books = Books(
+            begin=begin,
+            clock=clock,
+            booker=self._booker,
+            wallets=wallets,
+            quotas=quotas,
+            usage=usage,
+            terms=stream_terms,
         )
+        self._streams = Streams(books, self._forwarder)
         self._bounds = bounds
         self.currency = currency
 
