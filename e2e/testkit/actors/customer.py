@@ -161,6 +161,16 @@ class Customer:
         figures = {name: amount_in(card.texts[f"figure-{name}"]) for name in WalletFigures.__slots__}
         return WalletFigures(**figures)
 
+    def available(self) -> Decimal:
+        """What the wallet can still pay, as the API shows it."""
+        return Decimal(self._get("/api/v1/billing/balance")["available"])
+
+    def usage(self) -> list[dict[str, Any]]:
+        """The record of the customer's usage, newest first, as the API shows it."""
+        items = self._get("/api/v1/billing/usage")["items"]
+        assert isinstance(items, list), "a page has items"
+        return items
+
     def free_limits(self) -> dict[str, Any]:
         """What the customer may use for nothing, as the API shows it."""
         return self._get("/api/v1/billing/free-limits")
