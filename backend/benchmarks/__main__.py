@@ -5,10 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from backend.benchmarks.hold_settle import hold_settle
+from backend.benchmarks.contended_wallet import contended_wallet
+from backend.benchmarks.hold_settle import hold_settle, hold_settle_two_processes
+from backend.benchmarks.ledger_growth import ledger_growth
 from backend.benchmarks.measurement import Measurement
 
-BENCHMARKS: dict[str, Callable[[], Measurement]] = {"hold-settle": hold_settle}
+BENCHMARKS: dict[str, Callable[[], Measurement]] = {
+    "hold-settle": hold_settle,
+    "hold-settle-two-processes": hold_settle_two_processes,
+    "contended-wallet": contended_wallet,
+    "ledger-growth": ledger_growth,
+}
 
 _BELOW_FLOOR = 1
 _USAGE = 2

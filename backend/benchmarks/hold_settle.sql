@@ -1,4 +1,4 @@
-\set wallet random(1, 1000)
+\set wallet random(1, :wallets)
 \set number random(1, 9000000000000000000)
 BEGIN;
 SELECT paid_micros AS paid, held_micros AS held, entry_sequence AS seq FROM wallets WHERE id = 'wal_bench_' || :wallet FOR UPDATE \gset

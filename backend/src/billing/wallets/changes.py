@@ -199,12 +199,13 @@ def _cap(scope: str, subject: str, cap_micros: int | None, *period: Any) -> Cap:
     return Cap(CapScope(scope), subject, cap_micros, newest)
 
 
+# Each array stands in a SELECT of its own: a planner that saw how short it is would plan the statement anew each time.
 _MOVE = """
     lots AS (
         UPDATE credit_lots
         SET left_micros = credit_lots.left_micros + change.left_micros,
             held_micros = credit_lots.held_micros + change.held_micros
-        FROM unnest(%(lots)s::text[], %(lefts)s::bigint[], %(helds)s::bigint[])
+        FROM unnest((SELECT %(lots)s::text[]), (SELECT %(lefts)s::bigint[]), (SELECT %(helds)s::bigint[]))
              AS change (lot_id, left_micros, held_micros)
         WHERE credit_lots.id = change.lot_id
     )
@@ -219,8 +220,9 @@ _COUNT = """
         INSERT INTO spending_periods
             (wallet_id, scope, subject, starts_at, ends_at, spent_micros, reserved_micros)
         SELECT %(wallet_id)s, counter.*
-        FROM unnest(%(scopes)s::text[], %(subjects)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
-                    %(spents)s::bigint[], %(reserveds)s::bigint[]) AS counter
+        FROM unnest((SELECT %(scopes)s::text[]), (SELECT %(subjects)s::text[]), (SELECT %(starts)s::timestamptz[]),
+                    (SELECT %(ends)s::timestamptz[]), (SELECT %(spents)s::bigint[]), (SELECT %(reserveds)s::bigint[])
+             ) AS counter
         ON CONFLICT (wallet_id, scope, subject, starts_at)
         DO UPDATE SET spent_micros = excluded.spent_micros, reserved_micros = excluded.reserved_micros
     ),
@@ -236,7 +238,7 @@ _PLACE = """
     allocation AS (
         INSERT INTO hold_allocations (hold_id, lot_id, amount_micros)
         SELECT %(hold_id)s, piece.lot_id, piece.amount_micros
-        FROM unnest(%(lots)s::text[], %(helds)s::bigint[]) AS piece (lot_id, amount_micros)
+        FROM unnest((SELECT %(lots)s::text[]), (SELECT %(helds)s::bigint[])) AS piece (lot_id, amount_micros)
     ),
 """
 
@@ -248,7 +250,7 @@ _GROW = """
     allocation AS (
         INSERT INTO hold_allocations AS kept (hold_id, lot_id, amount_micros)
         SELECT %(hold_id)s, piece.lot_id, piece.amount_micros
-        FROM unnest(%(lots)s::text[], %(helds)s::bigint[]) AS piece (lot_id, amount_micros)
+        FROM unnest((SELECT %(lots)s::text[]), (SELECT %(helds)s::bigint[])) AS piece (lot_id, amount_micros)
         ON CONFLICT (hold_id, lot_id) DO UPDATE SET amount_micros = kept.amount_micros + excluded.amount_micros
     ),
 """
