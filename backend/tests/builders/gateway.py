@@ -295,6 +295,7 @@ def build_gate(
     routes: RouteTable,
     upstream: ModelUpstream,
     terms: StreamTerms = SETTINGS.stream_terms,
+    starts_per_network: int = 1_000_000,
 ) -> Gate:
     """The real services over the real database."""
     clock, ids = wallets.clock, wallets.ids
@@ -307,7 +308,7 @@ def build_gate(
         audit=AuditTrail(clock, ids),
         models=catalog,
         people=town.service,
-        settings=QuotaSettings(BILLING_FREE_STARTS_PER_NETWORK=1_000_000),
+        settings=QuotaSettings(BILLING_FREE_STARTS_PER_NETWORK=starts_per_network),
     )
     usage = UsageService(begin)
     service = GatewayService(
