@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, Self
 
 import pytest
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 from sqlalchemy import event, func, select, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,7 +24,7 @@ from billing.customers.service import NewApiKey
 from billing.customers.settings import CustomersSettings
 from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
-from billing.kit.unit_of_work import Begin
+from billing.kit.unit_of_work import Begin, driver_of
 
 
 async def new_key(town: Town, owner: Customer, *, scope: Scope = Scope.CHAT) -> NewApiKey:
@@ -295,28 +298,35 @@ class TestTheCostOfAKey:
         async with begin() as uow:
             # On tables this small PostgreSQL would rather read them whole; this asks what it can do on large ones.
             await uow.connection.execute(text("SET LOCAL enable_seqscan = off"))
-            plan = await uow.connection.exec_driver_sql(f"EXPLAIN {query}", parameters)
-            lines = "\n".join(plan.scalars())
+            plan = await (await driver_of(uow)).execute(b"EXPLAIN " + query, parameters)
+            lines = "\n".join([line for (line,) in await plan.fetchall()])
 
         assert "Seq Scan" not in lines
         assert "uq_api_keys_digest" in lines
 
 
 @contextmanager
-def statements_of(engine: AsyncEngine) -> Iterator[list[tuple[str, dict[str, object]]]]:
-    """The statements that the engine sends meanwhile, with their parameters."""
-    statements: list[tuple[str, dict[str, object]]] = []
+def statements_of(engine: AsyncEngine) -> Iterator[list[tuple[bytes, Mapping[str, object]]]]:
+    """The statements that reach the engine's driver meanwhile, with their parameters."""
+    statements: list[tuple[bytes, Mapping[str, object]]] = []
 
-    def note(
-        _connection: object, _cursor: object, statement: str, parameters: dict[str, object], *_more: object
-    ) -> None:
-        statements.append((statement, parameters))
+    class NotingCursor(AsyncCursor[TupleRow]):
+        async def execute(self, query: Any, params: Any = None, **how: Any) -> Self:
+            statements.append((query, params))
+            return await super().execute(query, params, **how)
 
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    def note(connection: Any, *_more: object) -> None:
+        noted.append(connection.driver_connection)
+        connection.driver_connection.cursor_factory = NotingCursor
+
+    noted: list[Any] = []
+    event.listen(engine.sync_engine, "checkout", note)
     try:
         yield statements
     finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", note)
+        event.remove(engine.sync_engine, "checkout", note)
+        for connection in noted:
+            connection.cursor_factory = AsyncCursor
 
 
 async def rows_of(begin: Begin, customer: Customer) -> tuple[int, int]:

@@ -7,7 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, delete, func, or_, select, text, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    DateTime,
+    Row,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.customers.models import AccountRow, ApiKeyRow, MemberRow, PersonRow, SessionRow, SignInAttemptRow
@@ -22,6 +36,7 @@ from billing.customers.rules import (
     Role,
     Scope,
 )
+from billing.kit.statements import DriverStatement
 from billing.kit.unit_of_work import UnitOfWork
 
 _SWEPT_AT_ONCE = 1_000
@@ -389,26 +404,29 @@ async def mark_api_key_revoked(uow: UnitOfWork, account_id: AccountId, api_key_i
     )
 
 
+def _is_live(at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    return ApiKeyRow.revoked_at.is_(None) & or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > at)
+
+
+_BY_DIGEST = DriverStatement(
+    select(
+        ApiKeyRow.id,
+        ApiKeyRow.account_id,
+        ApiKeyRow.person_id,
+        ApiKeyRow.scopes,
+        ApiKeyRow.models,
+        MemberRow.role,
+        AccountRow.time_zone,
+    )
+    .join(MemberRow, (MemberRow.account_id == ApiKeyRow.account_id) & (MemberRow.person_id == ApiKeyRow.person_id))
+    .join(AccountRow, AccountRow.id == ApiKeyRow.account_id)
+    .where(ApiKeyRow.digest == bindparam("digest"), _is_live(bindparam("at", type_=DateTime(timezone=True)))),
+)
+
+
 async def principal_with_api_key(uow: UnitOfWork, digest: bytes, *, at: datetime) -> Principal | None:
     """Who acts with the key, if it is live and whoever made it is still a member; one query, by unique index."""
-    row = (
-        await uow.connection.execute(
-            select(
-                ApiKeyRow.id,
-                ApiKeyRow.account_id,
-                ApiKeyRow.person_id,
-                ApiKeyRow.scopes,
-                ApiKeyRow.models,
-                MemberRow.role,
-                AccountRow.time_zone,
-            )
-            .join(
-                MemberRow, (MemberRow.account_id == ApiKeyRow.account_id) & (MemberRow.person_id == ApiKeyRow.person_id)
-            )
-            .join(AccountRow, AccountRow.id == ApiKeyRow.account_id)
-            .where(ApiKeyRow.digest == digest, _is_live(at)),
-        )
-    ).one_or_none()
+    row = await _BY_DIGEST.row(uow, digest=digest, at=at)
     if row is None:
         return None
     return Principal(
@@ -421,10 +439,6 @@ async def principal_with_api_key(uow: UnitOfWork, digest: bytes, *, at: datetime
         time_zone=row.time_zone,
         models=None if row.models is None else frozenset(row.models),
     )
-
-
-def _is_live(at: datetime) -> ColumnElement[bool]:
-    return ApiKeyRow.revoked_at.is_(None) & or_(ApiKeyRow.expires_at.is_(None), ApiKeyRow.expires_at > at)
 
 
 def _api_keys_of(account_id: AccountId) -> Select[*tuple[Any, ...]]:

@@ -23,7 +23,8 @@ CORRELATION_HEADER = "X-Request-Id"
 MAX_REPLY_COST_HEADER = "X-Billing-Max-Reply-Cost"
 
 
-def _gateway(request: Request) -> GatewayService:
+async def _gateway(request: Request) -> GatewayService:
+    # Asynchronous, like every dependency of a paid call: others take a detour through a pool of threads.
     return service_of(request, GatewayService)
 
 
@@ -57,7 +58,7 @@ async def limited_body(request: Request) -> bytes:
     return bytes(body)
 
 
-def max_reply_cost(request: Request) -> Money | None:
+async def max_reply_cost(request: Request) -> Money | None:
     """The most that the client wants to pay for this reply, in the wallet's currency.
 
     Raises:
@@ -66,7 +67,7 @@ def max_reply_cost(request: Request) -> Money | None:
     text = request.headers.get(MAX_REPLY_COST_HEADER)
     if text is None:
         return None
-    limit = Money.from_decimal(text.strip(), _gateway(request).currency)
+    limit = Money.from_decimal(text.strip(), service_of(request, GatewayService).currency)
     if limit.micros < 0:
         raise InvalidInput(MAX_REPLY_COST_HEADER, "The most that a reply may cost is not negative.")
     return limit

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, func, insert, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, func, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from billing.kit.money import Currency, Money
+from billing.kit.statements import DriverStatement
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.models import RateRow
 from billing.pricing.rules import (
@@ -28,6 +29,34 @@ MODELS_MAX = 1000
 _CHANGES_LOCK = 0x7261746573
 
 
+def _key(columns: Any) -> tuple[Any, Any, Any]:
+    return columns.model, columns.modality, columns.unit
+
+
+def _in_force(*conditions: ColumnElement[bool]) -> DriverStatement:
+    newest = (
+        select(RateRow)
+        .where(RateRow.currency == bindparam("currency"), RateRow.effective_from <= bindparam("at"), *conditions)
+        .ext(distinct_on(*_key(RateRow)))
+        .order_by(*_key(RateRow), RateRow.effective_from.desc(), RateRow.version.desc())
+    )
+    candidate = newest.subquery()
+    # The newest row of a unit may be its withdrawal; an older row must not come back then.
+    in_force = select(candidate).where(candidate.c.is_active).order_by(*_key(candidate.c))
+    return DriverStatement(in_force.limit(MODELS_MAX * len(Unit)))
+
+
+_OF_MODEL = RateRow.model == bindparam("model")
+_OF_MODALITY = RateRow.modality == bindparam("modality")
+# By whether one model is asked for, and whether one modality is.
+_IN_FORCE = {
+    (False, False): _in_force(),
+    (False, True): _in_force(_OF_MODALITY),
+    (True, False): _in_force(_OF_MODEL),
+    (True, True): _in_force(_OF_MODEL, _OF_MODALITY),
+}
+
+
 async def effective_rates(
     uow: UnitOfWork,
     currency: Currency,
@@ -37,15 +66,12 @@ async def effective_rates(
     modality: Modality | None = None,
 ) -> list[tuple[str, Modality, Rate]]:
     """The rates in force at this moment with their models and modalities, of one or all; by model, modality, unit."""
-    newest = _newest_by_unit(currency, at)
+    values: dict[str, object] = {"currency": currency, "at": at}
     if model is not None:
-        newest = newest.where(RateRow.model == model)
+        values["model"] = model
     if modality is not None:
-        newest = newest.where(RateRow.modality == modality.value)
-    candidate = newest.subquery()
-    # The newest row of a unit may be its withdrawal; an older row must not come back then.
-    in_force = select(candidate).where(candidate.c.is_active).order_by(*_key(candidate.c))
-    rows = await uow.connection.execute(in_force.limit(MODELS_MAX * len(Unit)))
+        values["modality"] = modality.value
+    rows = await _IN_FORCE[model is not None, modality is not None].rows(uow, **values)
     return [(row.model, Modality(row.modality), _as_rate(row)) for row in rows]
 
 
@@ -138,15 +164,6 @@ def _by_standing(standing: Standing, at: datetime) -> Select[Any]:
     )
 
 
-def _newest_by_unit(currency: Currency, at: datetime) -> Select[Any]:
-    return (
-        select(RateRow)
-        .where(RateRow.currency == currency, RateRow.effective_from <= at)
-        .ext(distinct_on(*_key(RateRow)))
-        .order_by(*_key(RateRow), RateRow.effective_from.desc(), RateRow.version.desc())
-    )
-
-
 def _whole_key() -> tuple[Any, ...]:
     return RateRow.model, RateRow.currency, RateRow.modality, RateRow.unit
 
@@ -166,10 +183,6 @@ def _key_columns(key: RateKey) -> dict[str, str]:
 
 def _as_published(row: Row[Any]) -> PublishedRate:
     return PublishedRate(_key_of(row), _as_rate(row), is_active=row.is_active, recorded_at=row.recorded_at)
-
-
-def _key(columns: Any) -> tuple[Any, Any, Any]:
-    return columns.model, columns.modality, columns.unit
 
 
 def _as_rate(row: Row[Any]) -> Rate:

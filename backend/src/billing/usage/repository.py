@@ -4,48 +4,53 @@ from __future__ import annotations
 
 from typing import Any
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.customers.rules import AccountId, PersonId
 from billing.kit.money import Currency, Money
+from billing.kit.statements import DriverStatement
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.rules import Unit
 from billing.usage.models import UsageEventRow
 from billing.usage.rules import TOKENS, BillingSource, EstimateReason, UsageEvent
 from billing.wallets.rules import OperationId, WalletId
 
+_INSERT = DriverStatement(
+    insert(UsageEventRow)
+    .on_conflict_do_nothing(index_elements=[UsageEventRow.operation_id])
+    .returning(UsageEventRow.operation_id),
+    columns=[column.name for column in UsageEventRow.__table__.columns if column.server_default is None],
+)
+
 
 async def insert_event(uow: UnitOfWork, event: UsageEvent) -> bool:
     """Writes the event; False if its operation has one already."""
-    inserted = await uow.connection.scalar(
-        insert(UsageEventRow)
-        .values(
-            operation_id=event.operation_id,
-            account_id=event.account_id,
-            wallet_id=event.wallet_id,
-            person_id=event.person_id,
-            api_key_id=event.api_key_id,
-            billing_source=event.billing_source.value,
-            door=event.door,
-            provider=event.provider,
-            model_asked=event.model_asked,
-            model_priced=event.model_priced,
-            model_used=event.model_used,
-            **{unit.value: event.quantities[unit] for unit in TOKENS},
-            units={unit.value: count for unit, count in event.quantities.items() if unit not in TOKENS},
-            raw_cost_micros=event.raw_cost.micros,
-            charged_micros=event.charged.micros,
-            currency=event.charged.currency,
-            discount_percent=event.discount_percent,
-            rates=event.rates,
-            estimate_reason=event.estimate_reason.value if event.estimate_reason else None,
-            latency_ms=event.latency_ms,
-            correlation_id=event.correlation_id,
-            occurred_at=event.occurred_at,
-        )
-        .on_conflict_do_nothing(index_elements=[UsageEventRow.operation_id])
-        .returning(UsageEventRow.operation_id),
+    inserted = await _INSERT.row(
+        uow,
+        operation_id=event.operation_id,
+        account_id=event.account_id,
+        wallet_id=event.wallet_id,
+        person_id=event.person_id,
+        api_key_id=event.api_key_id,
+        billing_source=event.billing_source.value,
+        door=event.door,
+        provider=event.provider,
+        model_asked=event.model_asked,
+        model_priced=event.model_priced,
+        model_used=event.model_used,
+        **{unit.value: event.quantities[unit] for unit in TOKENS},
+        units=Jsonb({unit.value: count for unit, count in event.quantities.items() if unit not in TOKENS}),
+        raw_cost_micros=event.raw_cost.micros,
+        charged_micros=event.charged.micros,
+        currency=event.charged.currency,
+        discount_percent=event.discount_percent,
+        rates=Jsonb(event.rates),
+        estimate_reason=event.estimate_reason.value if event.estimate_reason else None,
+        latency_ms=event.latency_ms,
+        correlation_id=event.correlation_id,
+        occurred_at=event.occurred_at,
     )
     return inserted is not None
 

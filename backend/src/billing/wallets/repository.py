@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, text, tuple_, update
+from sqlalchemy import bindparam, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.kit.money import Currency, Money
+from billing.kit.statements import DriverStatement
 from billing.kit.unit_of_work import UnitOfWork
 from billing.wallets.alerts import Alert, BillingEvent, EventKind
 from billing.wallets.caps import Cap, CapKey, CapScope, Counter, Period
@@ -80,12 +81,17 @@ async def insert_wallet_if_absent(
     )
 
 
+_WALLET_OF = DriverStatement(
+    select(WalletRow.id).where(
+        WalletRow.account_id == bindparam("account_id"), WalletRow.currency == bindparam("currency")
+    ),
+)
+
+
 async def wallet_of(uow: UnitOfWork, account_id: str, currency: Currency) -> WalletId | None:
     """The account's wallet in this currency."""
-    found = await uow.connection.scalar(
-        select(WalletRow.id).where(WalletRow.account_id == account_id, WalletRow.currency == currency),
-    )
-    return WalletId(found) if found else None
+    found = await _WALLET_OF.row(uow, account_id=account_id, currency=currency)
+    return WalletId(found.id) if found else None
 
 
 async def read_wallet(uow: UnitOfWork, wallet_id: WalletId, *, for_update: bool = False) -> WalletState:
