@@ -27,7 +27,8 @@ MAY_HOLD_THE_PORT = {
 }
 MAY_FORWARD = {
     "backend/src/billing/gateway/service.py": "is the gate",
-    "backend/src/billing/gateway/streaming.py": "carries on what the gate has let in",
+    "backend/src/billing/gateway/streaming.py": "opens the streams that the gate has let in",
+    "backend/src/billing/gateway/pump.py": "reads such a stream",
 }
 """Who may hold the `Forwarder`, which holds the port."""
 MAY_BUILD_IT = {

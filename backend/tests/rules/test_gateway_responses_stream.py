@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -295,3 +295,33 @@ class TestAStreamedCompletion:
 
         assert b'{"index":0,"text":"","finish_reason":"length"}' in content
         assert content.endswith(b"data: [DONE]\n\n")
+
+
+class TestEverySplit:
+    """Bytes may come in any pieces; what the client gets and what it costs is the same (G6)."""
+
+    RESPONSE = (BEGIN, *DELTAS, event("response.output_text.delta", delta="Привет 🤖"), *TELLINGS[:3])
+    RECORDED: ClassVar[dict[str, tuple[Callable[[], StreamMeter], list[ServerSentEvent]]]] = {
+        "response with usage": (responses_meter, [*RESPONSE, event("response.completed", response=whole(usage=USAGE))]),
+        "response without usage": (responses_meter, [*RESPONSE, TELLINGS[3]]),
+        "response cut off": (responses_meter, [*RESPONSE]),
+        "completion": (completions_meter, [*TestAStreamedCompletion.CHUNKS, ServerSentEvent(None, "[DONE]")]),
+    }
+
+    @pytest.mark.parametrize("name", RECORDED)
+    @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+    def test_of_a_recorded_stream_gives_the_same(self, name: str, line_end: str) -> None:
+        make, events = self.RECORDED[name]
+        lines = (f"event: {one.event}\n" * bool(one.event) + f"data:{one.data}\n\n" for one in events)
+        content = "".join(lines).replace("\n", line_end).encode()
+
+        outcomes = {_outcome(make(), (content[:place], content[place:])) for place in range(len(content) + 1)}
+        bytewise = _outcome(make(), [content[place : place + 1] for place in range(len(content))])
+
+        assert outcomes == {bytewise}
+
+
+def _outcome(meter: StreamMeter, chunks: Sequence[bytes]) -> tuple[bytes, str, bool]:
+    parser = SseParser()
+    shown = b"".join(seen(meter, parser.feed(chunk)) for chunk in chunks) + seen(meter, parser.finish())
+    return shown, repr(meter.measured()), meter.is_finished
