@@ -15,6 +15,7 @@ from billing import __version__, migrations
 from billing.commands.free_quota import free_quota
 from billing.commands.holds import holds
 from billing.commands.ledger import ledger
+from billing.commands.rates import rates
 from billing.commands.running import database, with_services
 from billing.commands.wallets import wallets
 from billing.kit.errors import BillingError, SettingsError
@@ -30,6 +31,7 @@ app = typer.Typer(help="Prepaid billing for AI products.", no_args_is_help=True,
 app.add_typer(ledger, name="ledger")
 app.add_typer(holds, name="holds")
 app.add_typer(wallets, name="wallets")
+app.add_typer(rates, name="rates")
 app.add_typer(free_quota, name="free-quota")
 
 

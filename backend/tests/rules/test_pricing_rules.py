@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -11,9 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.tests.builders.pricing import new_rate, snapshot
-from backend.tests.builders.wallets import rub
-from billing.pricing.errors import DiscountRefused, RateRefused
-from billing.pricing.rules import PER, RateSnapshot, Unit, highest_price_of, price_of, require_meaningful
+from backend.tests.builders.wallets import RUB, rub
+from billing.pricing.errors import DiscountRefused, PriceUnknown, RateRefused
+from billing.pricing.rules import (
+    DISPLAY_UNITS,
+    IMAGE_CLASSES,
+    PER,
+    UNITS_OF,
+    MissingRates,
+    Modality,
+    RateSnapshot,
+    Unit,
+    display_price_of,
+    highest_price_of,
+    image_quantities,
+    missing_rates,
+    price_of,
+    require_meaningful,
+)
 
 COUNTS = st.integers(min_value=0, max_value=10_000_000)
 PRICES = st.integers(min_value=0, max_value=10**12)
@@ -87,6 +103,140 @@ class TestThePriceOfAnOperation:
         assert price_of(quantities, rates) <= highest_price_of(rates, reshuffled) == highest_price_of(rates, quantities)
 
 
+class TestAPriceOfEveryUnit:
+    @pytest.mark.parametrize("unit", list(Unit))
+    def test_is_the_published_price_for_as_many_as_it_is_for(self, unit: Unit) -> None:
+        rates = snapshot({unit: 7})
+
+        assert price_of({unit: PER[unit]}, rates).micros == 7
+
+    @pytest.mark.parametrize("unit", list(Unit))
+    def test_shown_to_people_is_exact(self, unit: Unit) -> None:
+        rate = snapshot({unit: 7}).rates[unit]
+        _, quantity = DISPLAY_UNITS[unit]
+
+        assert display_price_of(rate) == price_of({unit: quantity}, snapshot({unit: 7}))
+
+    @pytest.mark.parametrize("unit", [unit for unit in Unit if unit is not Unit.REQUEST])
+    def test_that_has_no_rate_is_refused_and_never_free(self, unit: Unit) -> None:
+        """Incident 18: unknown models were free."""
+        rates = snapshot({Unit.REQUEST: 1})
+
+        with pytest.raises(PriceUnknown):
+            price_of({unit: 1}, rates)
+        assert price_of({unit: 0}, rates).micros == 0
+
+    def test_of_a_request_without_surcharge_is_nothing(self) -> None:
+        assert price_of({Unit.REQUEST: 1}, snapshot({Unit.INPUT: 1, Unit.OUTPUT: 1})).micros == 0
+
+    @given(quantities=QUANTITIES, rates=SNAPSHOTS, more=COUNTS, unit=st.sampled_from(Unit))
+    def test_grows_with_what_is_used(
+        self, quantities: dict[Unit, int], rates: RateSnapshot, more: int, unit: Unit
+    ) -> None:
+        grown = {**quantities, unit: quantities[unit] + more}
+
+        assert price_of(grown, rates) >= price_of(quantities, rates)
+
+    @given(quantities=QUANTITIES, rates=SNAPSHOTS)
+    def test_of_the_whole_is_never_above_that_of_its_parts(
+        self, quantities: dict[Unit, int], rates: RateSnapshot
+    ) -> None:
+        """One rounding for each operation: rounding each pool would charge up to a micro too much for each."""
+        parts = sum(price_of({unit: count}, rates).micros for unit, count in quantities.items())
+
+        assert parts - len(Unit) < price_of(quantities, rates).micros <= parts
+
+    @given(prices=st.fixed_dictionaries(dict.fromkeys(Unit, st.integers(min_value=1, max_value=10**9))))
+    def test_counts_every_pool_once(self, prices: dict[Unit, int]) -> None:
+        rates = snapshot(prices)
+        one_of_each = {unit: PER[unit] for unit in Unit}
+
+        assert price_of(one_of_each, rates).micros == sum(prices.values())
+
+    @given(quantities=QUANTITIES, rates=SNAPSHOTS, discount=st.decimals(0, 100, places=3))
+    def test_with_any_discount_is_between_nothing_and_the_raw_price(
+        self, quantities: dict[Unit, int], rates: RateSnapshot, discount: Decimal
+    ) -> None:
+        """Incident 17: a discount above 100 % credited the customer."""
+        assert 0 <= price_of(quantities, rates, discount).micros <= price_of(quantities, rates).micros
+
+
+class TestImages:
+    @pytest.mark.parametrize(
+        ("size", "unit"),
+        [
+            ((256, 256), Unit.IMAGE_SMALL),
+            ((512, 512), Unit.IMAGE_SMALL),
+            ((513, 1), Unit.IMAGE_MEDIUM),
+            ((1, 1024), Unit.IMAGE_MEDIUM),
+            ((1024, 1025), Unit.IMAGE_LARGE),
+            ((1536, 1024), Unit.IMAGE_LARGE),
+        ],
+    )
+    def test_are_of_the_class_of_their_longer_side(self, size: tuple[int, int], unit: Unit) -> None:
+        rates = snapshot(dict.fromkeys(IMAGE_CLASSES, 5))
+
+        assert dict(image_quantities([size, size], rates)) == {unit: 2}
+
+    def test_are_counted_in_pixels_where_pixels_are_priced_and_never_twice(self) -> None:
+        rates = snapshot({Unit.IMAGE_PIXELS: 5, **dict.fromkeys(IMAGE_CLASSES, 5)})
+
+        assert image_quantities([(10, 20), (1, 1)], rates) == {Unit.IMAGE_PIXELS: 201}
+
+    @pytest.mark.parametrize("priced", [(), (Unit.IMAGE_SMALL, Unit.IMAGE_MEDIUM), (Unit.INPUT, Unit.OUTPUT)])
+    def test_without_a_price_for_every_size_are_refused(self, priced: tuple[Unit, ...]) -> None:
+        with pytest.raises(PriceUnknown):
+            image_quantities([(1, 1)], snapshot(dict.fromkeys(priced, 5)))
+
+
+class TestUnits:
+    def test_of_tokens_and_characters_are_all_priced_by_the_million(self) -> None:
+        """Incident 19: price per token and per thousand tokens mixed up."""
+        assert {PER[unit] for unit in Unit if unit.endswith(("tokens", "characters"))} == {1_000_000}
+
+    def test_belong_to_a_modality_that_can_be_completed_with_them(self) -> None:
+        for modality, units in UNITS_OF.items():
+            assert snapshot(dict.fromkeys(units, 1)).is_complete_for(modality)
+            assert not snapshot({Unit.REQUEST: 1}).is_complete_for(modality)
+
+    @pytest.mark.parametrize(
+        ("modality", "enough"),
+        [
+            (Modality.TEXT, [(Unit.INPUT, Unit.OUTPUT)]),
+            (Modality.EMBEDDINGS, [(Unit.EMBEDDING,)]),
+            (Modality.IMAGE, [(Unit.IMAGE_PIXELS,), IMAGE_CLASSES]),
+            (Modality.SPEECH, [(Unit.SPEECH_CHARACTERS,)]),
+            (Modality.TRANSCRIPTION, [(Unit.TRANSCRIPTION_MS,)]),
+        ],
+    )
+    def test_that_are_enough_for_a_modality_cannot_do_without_any(
+        self, modality: Modality, enough: list[tuple[Unit, ...]]
+    ) -> None:
+        for units in enough:
+            assert snapshot(dict.fromkeys(units, 1)).is_complete_for(modality)
+            for left_out in units:
+                fewer = {unit: 1 for unit in units if unit is not left_out}
+                assert not snapshot(fewer).is_complete_for(modality)
+
+
+class TestMissingRates:
+    def test_are_the_fewest_that_would_complete_a_modality(self) -> None:
+        priced = {
+            ("pictures", Modality.IMAGE, Unit.IMAGE_SMALL),
+            ("pictures", Modality.TEXT, Unit.INPUT),
+            ("whole", Modality.SPEECH, Unit.SPEECH_CHARACTERS),
+            ("not-served", Modality.TEXT, Unit.INPUT),
+        }
+
+        missing = missing_rates({"whole", "pictures", "bare"}, RUB, priced)
+
+        assert missing == [
+            MissingRates("bare", RUB, None, ()),
+            MissingRates("pictures", RUB, Modality.IMAGE, (Unit.IMAGE_PIXELS,)),
+            MissingRates("pictures", RUB, Modality.TEXT, (Unit.OUTPUT,)),
+        ]
+
+
 class TestARateToBePublished:
     def test_at_a_price_is_fine(self) -> None:
         require_meaningful(new_rate("m", Unit.INPUT, "60"))
@@ -98,6 +248,18 @@ class TestARateToBePublished:
     def test_that_contradicts_itself_is_refused(self, price: str, is_free: bool) -> None:  # noqa: FBT001 - a table's column
         with pytest.raises(RateRefused):
             require_meaningful(new_rate("m", Unit.INPUT, price, is_free=is_free))
+
+    @pytest.mark.parametrize("name", ["", "=m", "+m", "-m", "@m", " m", "two words", "m" * 201, "m\n"])
+    def test_of_a_model_or_provider_without_a_proper_name_is_refused(self, name: str) -> None:
+        rate = new_rate("m", Unit.INPUT, "1")
+
+        for spoilt in (replace(rate, model=name), replace(rate, provider=name)):
+            with pytest.raises(RateRefused):
+                require_meaningful(spoilt)
+
+    def test_in_a_unit_that_its_modality_does_not_count_is_refused(self) -> None:
+        with pytest.raises(RateRefused):
+            require_meaningful(replace(new_rate("m", Unit.INPUT, "1"), modality=Modality.IMAGE))
 
 
 class TestASnapshot:
