@@ -41,7 +41,7 @@ from billing.pricing.seed import (
     seed_demo_rates,
 )
 from billing.pricing.service import PricingService
-from billing.quotas.invariants import QuotaVerifier
+from billing.quotas.invariants import FreeUsageVerifier, QuotaVerifier
 from billing.quotas.rules import NOTHING, Amounts, FreeStanding, FreeTerms
 from billing.quotas.service import QuotaService
 from billing.quotas.settings import QuotaSettings
@@ -69,6 +69,12 @@ def chat(question: str = "What is double entry?", *, model: str = DEMO_SMALL, **
 def incoming(body: Mapping[str, Any]) -> Incoming:
     """The request as it comes in."""
     return Incoming(json.dumps(body).encode())
+
+
+def body_of(answer: Answer) -> Mapping[str, Any]:
+    """The answer as an object."""
+    assert answer.body is not None, "it is JSON"
+    return answer.body
 
 
 def free_terms(*, input_tokens: int = 10_000, output_tokens: int = 10_000, model: str = DEMO_FREE) -> FreeTerms:
@@ -268,6 +274,7 @@ class Gate:
                 drifts=(
                     *await UsageVerifier().drifts(uow, Extent(payer.wallet_id)),
                     *await QuotaVerifier().drifts(uow),
+                    *await FreeUsageVerifier().drifts(uow, Extent(payer.wallet_id)),
                 ),
             )
 

@@ -53,7 +53,7 @@ from billing.pricing.adapters.xlsx_sheets import XlsxSheets
 from billing.pricing.rate_desk import RateDesk
 from billing.pricing.service import PricingService
 from billing.quotas import jobs as quota_jobs
-from billing.quotas.invariants import QuotaVerifier
+from billing.quotas.invariants import FreeUsageVerifier, QuotaVerifier
 from billing.quotas.service import QuotaService
 from billing.usage.invariants import UsageVerifier
 from billing.usage.service import UsageService
@@ -392,7 +392,8 @@ def _desks(ground: _Ground, core: _Core) -> OperatorDesks:
 
 def _verification(ground: _Ground) -> Verification:
     return Verification(
-        snapshots(ground.engine), (LedgerVerifier(), WalletVerifier(ground.clock), UsageVerifier(), QuotaVerifier())
+        snapshots(ground.engine),
+        (LedgerVerifier(), WalletVerifier(ground.clock), UsageVerifier(), QuotaVerifier(), FreeUsageVerifier()),
     )
 
 
