@@ -8,63 +8,25 @@ from datetime import timedelta
 import httpx
 import openai
 import pytest
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, Response
 from sqlalchemy.engine import URL
 
 from backend.tests.builders.customers import customers_service
-from backend.tests.builders.gateway import ALIAS, ON_OFFER, SETTINGS, UNPRICED, Gate, Payer, Provider, chat, free_terms
+from backend.tests.builders.gateway import ALIAS, ON_OFFER, UNPRICED, Gate, Payer, Provider, body_of, chat, free_terms
+from backend.tests.builders.gateway_http import BYTES_MAX, application, bearer
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.http_server import serving
 from billing.customers.access import SESSION_COOKIE
 from billing.customers.rules import Role
-from billing.customers.service import CustomersService
-from billing.gateway import endpoints
-from billing.gateway.service import GatewayService
-from billing.gateway.settings import GatewaySettings
-from billing.http_errors import body_of, headers_of, status_of
-from billing.kit.client_address import TrustedProxies
 from billing.kit.database import application_engine
-from billing.kit.errors import BillingError
 from billing.kit.unit_of_work import units_of_work
 from billing.pricing.rules import Unit
 from billing.pricing.seed import DEMO_FREE, DEMO_LARGE, DEMO_SMALL
-from billing.quotas.endpoints import router as quotas_router
-from billing.quotas.service import QuotaService
-from billing.usage.endpoints import router as usage_router
-from billing.usage.service import UsageService
 from testkit.loopback import NO_TLS
 
 pytestmark = pytest.mark.money
 
-BYTES_MAX = 20_000
 DOORS = ("/v1/chat/completions", "/openai/chat/completions")
-
-
-def application(gate: Gate, *, customers: CustomersService | None = None) -> FastAPI:
-    """The endpoints of calls, usage and free limits, with refusals rendered as the whole application does."""
-    app = FastAPI()
-    app.state.services = {
-        CustomersService: customers or gate.town.service,
-        GatewayService: gate.service,
-        GatewaySettings: SETTINGS.model_copy(update={"request_bytes_max": BYTES_MAX}),
-        QuotaService: gate.quotas,
-        UsageService: gate.usage,
-        TrustedProxies: TrustedProxies(0),
-    }
-    for router in (endpoints.router, quotas_router, usage_router):
-        app.include_router(router)
-
-    @app.exception_handler(BillingError)
-    async def refuse(request: Request, refusal: Exception) -> Response:
-        assert isinstance(refusal, BillingError)
-        status, headers = status_of(refusal), headers_of(refusal)
-        if endpoints.is_gateway_path(request.url.path):
-            return endpoints.refusal(refusal, status=status, headers=headers)
-        return JSONResponse(body_of(refusal), status_code=status, headers=headers)
-
-    return app
 
 
 @pytest.fixture
@@ -85,11 +47,6 @@ async def http(server_url: str) -> AsyncIterator[httpx.AsyncClient]:
 async def payer(gate: Gate) -> Payer:
     """Somebody with 100 roubles."""
     return await gate.payer("100")
-
-
-def bearer(payer: Payer) -> dict[str, str]:
-    """What a program sends to say who it is."""
-    return {"Authorization": f"Bearer {payer.key}"}
 
 
 class TestTheOfficialClient:
@@ -225,7 +182,7 @@ class TestARefusal:
     @pytest.mark.parametrize(
         ("body", "status", "code", "param"),
         [
-            (chat(stream=True), 400, "unsupported_stream", "stream"),
+            (chat(stream="yes"), 400, "invalid_request", "stream"),
             (chat(model="nobody-has-it"), 404, "model_not_found", "model"),
             (chat(model=UNPRICED), 422, "price_unknown", None),
             (chat(max_tokens=0), 400, "invalid_request", "max_tokens"),
@@ -361,7 +318,21 @@ class TestTheRecordOfUsage:
 
         assert item["charged"] == {"amount": answer.charged.to_decimal(), "currency": "RUB"}
         assert (item["model"], item["billing_source"], item["is_estimated"]) == (DEMO_SMALL, "payg", False)
-        assert item["quantities"]["output_tokens"] == answer.body["usage"]["completion_tokens"]
+        assert item["quantities"]["output_tokens"] == body_of(answer)["usage"]["completion_tokens"]
+
+    async def test_says_who_called_what_where_and_at_which_rates(
+        self, gate: Gate, http: httpx.AsyncClient, payer: Payer
+    ) -> None:
+        await gate.ask(payer, chat(model=ALIAS))
+
+        (item,) = (await http.get("/api/v1/billing/usage", headers=bearer(payer))).json()["items"]
+
+        assert (item["door"], item["provider"]) == ("chat/completions", "simulated")
+        assert (item["model_asked"], item["model"], item["model_used"]) == (ALIAS, DEMO_SMALL, "gpt-4o-mini")
+        assert (item["account_id"], item["api_key_id"]) == (payer.customer.account.id, payer.principal.api_key_id)
+        assert (item["member"], item["discount_percent"]) == (payer.principal.person_id, 0)
+        assert {rate["unit"] for rate in item["rates"]["rates"]} >= {"input_tokens", "output_tokens"}
+        assert 0 not in item["quantities"].values()
 
     async def test_of_others_is_never_shown(self, gate: Gate, http: httpx.AsyncClient, payer: Payer) -> None:
         await gate.ask(payer, chat())
@@ -385,7 +356,7 @@ class TestWhatIsFree:
 
         limits = (await http.get("/api/v1/billing/free-limits", headers=bearer(newcomer))).json()
 
-        used = answer.body["usage"]["completion_tokens"]
+        used = body_of(answer)["usage"]["completion_tokens"]
         assert (limits["is_enabled"], limits["has_free_model"], limits["eligible_models"]) == (True, True, [DEMO_FREE])
         assert limits["metrics"][1] == {
             "metric": "output_tokens",
@@ -405,20 +376,6 @@ class TestWhatIsFree:
         limits = (await http.get("/api/v1/billing/free-limits", headers=bearer(payer))).json()
 
         assert (limits["has_free_model"], limits["eligible_models"]) == (False, [])
-
-    async def test_is_shown_to_everybody_with_the_prices(self, gate: Gate, http: httpx.AsyncClient) -> None:
-        await gate.set_terms(free_terms())
-
-        answer = await http.get("/api/v1/billing/public/pricing")
-
-        pricing = answer.json()
-        small = next(model for model in pricing["models"] if model["model"] == DEMO_SMALL)
-        assert answer.headers["cache-control"] == "public, max-age=60"
-        assert [model["model"] for model in pricing["models"]] == list(ON_OFFER)
-        assert {"unit": "output_tokens", "per": 1_000_000, "price": {"amount": "240.00", "currency": "RUB"}} in small[
-            "prices"
-        ]
-        assert pricing["free_limits"]["has_free_model"] is True
 
     async def test_may_be_read_by_every_role(self, gate: Gate) -> None:
         auditor = await gate.payer(role=Role.AUDITOR)

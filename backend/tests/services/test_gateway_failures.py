@@ -17,6 +17,7 @@ from backend.tests.builders.gateway import (
     SETTINGS,
     Gate,
     Provider,
+    body_of,
     build_gate,
     chat,
     free_terms,
@@ -28,6 +29,7 @@ from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
+from billing.gateway.calls import Answer
 from billing.gateway.errors import BillingUnavailable, ModelNotAllowed, UpstreamTimeout, UpstreamUnreachable
 from billing.gateway.rules.doors import Door
 from billing.kit.database import application_engine
@@ -133,7 +135,7 @@ class TestWhileTheCallIsUnderWay:
         answer = await gate.while_waiting(the_reservation_expires).ask(payer, chat(model=DEMO_FREE))
 
         after = await gate.accounts(payer)
-        assert after.free.metrics[0].used == answer.body["usage"]["prompt_tokens"]
+        assert after.free.metrics[0].used == body_of(answer)["usage"]["prompt_tokens"]
         assert [metric.reserved for metric in after.free.metrics] == [0, 0]
         assert after.drifts == ()
 
@@ -339,6 +341,7 @@ class TestWhoMayCall:
         answer = await gate.service.serve(payer.customer.principal, Door.CHAT, incoming(chat()))
 
         (event,) = (await gate.accounts(payer)).events
+        assert isinstance(answer, Answer)
         assert (answer.status, event.api_key_id) == (200, None)
 
 

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from backend.tests.builders.gateway import ALIAS, GIFT, NOT_FREE, UNPRICED, Gate, Provider, chat, free_terms, incoming
+from backend.tests.builders.gateway import (
+    ALIAS,
+    GIFT,
+    NOT_FREE,
+    UNPRICED,
+    Gate,
+    Provider,
+    body_of,
+    chat,
+    free_terms,
+    incoming,
+)
 from backend.tests.builders.pricing import new_rate
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
@@ -124,7 +135,7 @@ class TestPayAsYouGo:
         answer = await gate.ask(payer, chat())
 
         after = await gate.accounts(payer)
-        held, charged = quote(chat()), price(answer.body["usage"])
+        held, charged = quote(chat()), price(body_of(answer)["usage"])
         assert (answer.status, answer.charged.micros, answer.billing_source) == (200, charged, BillingSource.PAYG)
         assert after.entries == {
             ("credit", "paid"): PAID,
@@ -143,7 +154,7 @@ class TestPayAsYouGo:
         answer = await gate.ask(payer, chat(model=ALIAS))
 
         (event,) = (await gate.accounts(payer)).events
-        usage = answer.body["usage"]
+        usage = body_of(answer)["usage"]
         assert event.operation_id == answer.operation_id
         assert (event.account_id, event.wallet_id) == (payer.customer.account.id, payer.wallet_id)
         assert (event.person_id, event.api_key_id) == (payer.principal.person_id, payer.principal.api_key_id)
@@ -169,7 +180,7 @@ class TestPayAsYouGo:
         by_alias = await gate.ask(payer, chat(model=ALIAS))
 
         assert by_alias.charged == by_name.charged
-        assert by_alias.body["model"] == by_name.body["model"] == "demo-small"
+        assert body_of(by_alias)["model"] == body_of(by_name)["model"] == "demo-small"
 
     async def test_a_request_id_of_the_client_makes_nothing_free(self, gate: Gate) -> None:
         payer = await gate.payer("100")
@@ -182,7 +193,7 @@ class TestPayAsYouGo:
 
         after = await gate.accounts(payer)
         assert len({answer.operation_id for answer in answers}) == 3
-        assert after.charges == [answers[0].charged] * 3
+        assert after.charges == [after.events[0].charged] * 3
         assert {event.correlation_id for event in after.events} == {"mine"}
         assert after.drifts == ()
 
@@ -333,7 +344,7 @@ class TestFreeUse:
         answer = await gate.ask(payer, chat(model=DEMO_FREE))
 
         after = await gate.accounts(payer)
-        usage = answer.body["usage"]
+        usage = body_of(answer)["usage"]
         (event,) = after.events
         assert (answer.status, answer.charged, answer.billing_source) == (200, rub("0"), BillingSource.LEAD_MAGNET)
         assert (event.billing_source, event.charged) == (BillingSource.LEAD_MAGNET, rub("0"))
