@@ -64,6 +64,34 @@ class TestRecording:
 
             assert await usage.event_of(uow, event.operation_id) == event
 
+    @pytest.mark.parametrize("reason", [None, *EstimateReason])
+    @pytest.mark.parametrize("source", [BillingSource.PAYG, BillingSource.SUBSCRIPTION])
+    async def test_keeps_every_reason_and_every_source_that_is_paid(
+        self,
+        reason: EstimateReason | None,
+        source: BillingSource,
+        usage: UsageService,
+        event: UsageEvent,
+        begin: Begin,
+    ) -> None:
+        told = replace(event, estimate_reason=reason, billing_source=source, provider=None)
+        async with begin() as uow:
+            await usage.record(uow, told)
+
+            assert await usage.event_of(uow, event.operation_id) == told
+        assert told.is_estimated == (reason is not None)
+
+    async def test_says_the_same_whether_zeros_are_spelt_out_or_not(
+        self, usage: UsageService, event: UsageEvent, begin: Begin
+    ) -> None:
+        spelt_out = replace(event, quantities={**dict.fromkeys(Unit, 0), Unit.IMAGE_LARGE: 2})
+        short = replace(event, quantities={Unit.IMAGE_LARGE: 2})
+        async with begin() as uow:
+            await usage.record(uow, spelt_out)
+            await usage.record(uow, short)
+
+            assert await usage.event_of(uow, event.operation_id) == short
+
     async def test_the_same_again_changes_nothing(self, usage: UsageService, event: UsageEvent, begin: Begin) -> None:
         async with begin() as uow:
             await usage.record(uow, event)
@@ -77,9 +105,11 @@ class TestRecording:
             {"charged": rub("1")},
             {"account_id": "another"},
             {"quantities": dict.fromkeys(Unit, 6)},
+            {"door": "embeddings"},
+            {"provider": None},
             {"model_used": "m-2"},
         ],
-        ids=["charge", "account", "quantities", "model"],
+        ids=["charge", "account", "quantities", "door", "provider", "model"],
     )
     async def test_the_same_operation_otherwise_is_refused(
         self, otherwise: dict[str, object], usage: UsageService, event: UsageEvent, begin: Begin, wallets: Wallets
@@ -110,8 +140,22 @@ class TestTheTable:
             ({"billing_source": BillingSource.LEAD_MAGNET}, "free_is_not_charged"),
             ({"quantities": {Unit.OUTPUT: -1}}, "tokens"),
             ({"discount_percent": 101}, "discount_percent"),
+            ({"quantities": {Unit.IMAGE_PIXELS: -1}}, "units"),
+            ({"quantities": {Unit.REQUEST: 1.5}}, "units"),
+            ({"latency_ms": -1}, "latency"),
+            ({"door": "chat completions?"}, "door"),
         ],
-        ids=["above the price", "below zero", "free and charged", "negative use", "discount"],
+        ids=[
+            "above the price",
+            "below zero",
+            "free and charged",
+            "negative use",
+            "discount",
+            "negative pixels",
+            "half a request",
+            "negative time",
+            "no door",
+        ],
     )
     async def test_refuses_what_cannot_be(
         self, otherwise: dict[str, object], constraint: str, usage: UsageService, event: UsageEvent, begin: Begin
