@@ -75,6 +75,7 @@ STATUS_OF: Mapping[str, int] = {
     "sheet_refused": 422,
     "write_off_exceeds_debt": 422,
     "quota_exceeded": 429,
+    "cap_exceeded": 429,
     "daily_cap_exceeded": 429,
     "key_cap_exceeded": 429,
     "member_cap_exceeded": 429,

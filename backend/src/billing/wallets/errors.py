@@ -28,6 +28,7 @@ class CapExceeded(BillingError):
     Waiting helps at `resets_at`; what is reserved may come back earlier.
     """
 
+    code = "cap_exceeded"
     whose: ClassVar[str]
 
     def __init__(self, *, cap: Money, spent: Money, reserved: Money, required: Money, resets_at: datetime) -> None:
