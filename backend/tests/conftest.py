@@ -38,8 +38,10 @@ from testkit.simulators.server import running
 
 TEMPLATE = "template_billing"
 
-# How hard hypothesis tries, for every property in this suite. `--hypothesis-profile thorough` is for a quiet hour.
+# How hard hypothesis tries, for every property in this suite. `--hypothesis-profile heavy` is for a release candidate,
+# `thorough` for a quiet hour; what stateful tests do under each stands in `properties/ground.py`.
 settings.register_profile("quick", max_examples=60, stateful_step_count=20, derandomize=True, deadline=None)
+settings.register_profile("heavy", max_examples=300, stateful_step_count=50, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=2000, stateful_step_count=60, deadline=None)
 settings.load_profile("quick")
 

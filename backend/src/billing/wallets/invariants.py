@@ -86,6 +86,7 @@ _CHARGES = text(
             SELECT min(wallet_id) AS wallet_id FROM ledger_entries WHERE transfer_id = transfer.id
         ) AS wallet ON true
         WHERE transfer.kind IN ('charge', 'late_charge')
+          AND transfer.reference IN (SELECT operation_id FROM holds WHERE {in_extent("holds.wallet_id")})
         GROUP BY transfer.reference, wallet.wallet_id
     ) AS booked ON booked.reference = hold.operation_id AND booked.wallet_id = hold.wallet_id
     WHERE {in_extent("hold.wallet_id")}
