@@ -5,19 +5,30 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.tests.fakes.clock import NOON
-from billing.quotas.errors import FreeTermsRefused
+from billing.quotas.errors import FreeQuotaUnavailable, FreeTermsRefused, QuotaExceeded
 from billing.quotas.rules import (
+    LIMIT_MAX,
     NOTHING,
     Amounts,
+    BurnOrder,
     Cycle,
     FreeTerms,
     Metric,
+    NotAvailable,
+    Unavailable,
+    exhausted,
     first_exceeded,
+    neighbourhood_of,
     require_meaningful,
     standing_of,
 )
+
+counts = st.integers(0, 200)
+several = st.builds(Amounts, *(counts for _ in Metric))
 
 ON_OFFER = frozenset({"served", "also-served"})
 
@@ -107,10 +118,109 @@ class TestStanding:
         assert standing_of(terms(), None, ON_OFFER, NOON).has_free_model
 
 
+class TestWhatTheTermsOffer:
+    @pytest.mark.parametrize(
+        "offered", [Amounts(images=1), Amounts(speech_seconds=1), Amounts(transcription_seconds=1)]
+    )
+    def test_may_be_pictures_or_sound_without_text(self, offered: Amounts) -> None:
+        standing = standing_of(terms(limits=offered), None, ON_OFFER, NOON)
+
+        assert standing.is_left
+        assert len(standing.metrics) == 1
+
+    def test_is_not_promised_any_more_once_one_part_is_used_up(self) -> None:
+        cycle = Cycle(1, NOON, used=Amounts(100, 10), reserved=NOTHING)
+
+        standing = standing_of(terms(limits=Amounts(100, 50, images=5)), cycle, ON_OFFER, NOON)
+
+        assert (standing.has_free_model, standing.is_left) == (True, False)
+
+    def test_is_nobodys_whose_e_mail_was_not_verified(self) -> None:
+        standing = standing_of(terms(), None, ON_OFFER, NOON, is_verified=False)
+
+        assert (standing.has_free_model, standing.is_left) == (False, False)
+
+    def test_shows_what_was_used_of_a_metric_that_is_offered_no_more(self) -> None:
+        cycle = Cycle(1, NOON, used=Amounts(images=2), reserved=NOTHING)
+
+        standing = standing_of(terms(), cycle, ON_OFFER, NOON)
+
+        assert [metric.metric for metric in standing.metrics] == [
+            Metric.INPUT_TOKENS,
+            Metric.OUTPUT_TOKENS,
+            Metric.IMAGES,
+        ]
+
+
+class TestAmounts:
+    @given(several, several)
+    def test_add_up_and_go_away_again(self, one: Amounts, other: Amounts) -> None:
+        assert one + other - other == one
+        assert (one + other).of(Metric.IMAGES) == one.images + other.images
+        assert one - one == NOTHING
+
+
+class TestCycles:
+    @given(st.integers(1, 60), st.timedeltas(timedelta(0), timedelta(days=200)))
+    def test_own_every_moment_until_the_first_that_is_beyond_them(self, days: int, later: timedelta) -> None:
+        cycle, in_force = Cycle(1, NOON, NOTHING, NOTHING), terms(cycle_days=days)
+
+        assert cycle.is_over(in_force, NOON + later) == (later >= timedelta(days=days))
+
+    @given(several, several, several)
+    def test_let_in_exactly_what_fits_beside_the_rest(self, limits: Amounts, taken: Amounts, more: Amounts) -> None:
+        exceeded = first_exceeded(terms(limits=limits), taken, more)
+
+        fits = {metric: taken.of(metric) + more.of(metric) <= limits.of(metric) for metric in Metric if more.of(metric)}
+        assert (exceeded is None) == all(fits.values())
+        assert exceeded is None or not fits[exceeded]
+
+
+class TestARefusal:
+    def test_says_which_limit_and_never_numbers_that_contradict_it(self) -> None:
+        said = exhausted(terms(), Amounts(95, 0), Amounts(6, 1), BurnOrder.FREE_ONLY)
+
+        assert said is not None
+        error = said.refusal()
+        assert isinstance(error, QuotaExceeded)
+        assert error.facts == {"metric": "input_tokens", "limit": 100, "used": 95, "required": 6}
+
+    @pytest.mark.parametrize("reason", [reason for reason in Unavailable if reason is not Unavailable.EXHAUSTED])
+    def test_without_a_limit_says_the_reason(self, reason: Unavailable) -> None:
+        error = NotAvailable(reason).refusal()
+
+        assert isinstance(error, FreeQuotaUnavailable)
+        assert error.facts == {"reason": reason.value}
+
+
+class TestNeighbourhoods:
+    @pytest.mark.parametrize(
+        ("one", "other"),
+        [("203.0.113.1", "203.0.113.254"), ("2001:db8:1:2::1", "2001:db8:1:2:ffff::"), ("nonsense", "testclient")],
+    )
+    def test_are_shared(self, one: str, other: str) -> None:
+        assert neighbourhood_of(one) == neighbourhood_of(other)
+
+    @pytest.mark.parametrize(("one", "other"), [("203.0.113.1", "203.0.112.1"), ("2001:db8:1:2::1", "2001:db8:1:3::1")])
+    def test_are_told_apart(self, one: str, other: str) -> None:
+        assert neighbourhood_of(one) != neighbourhood_of(other)
+
+
 class TestTerms:
     @pytest.mark.parametrize(
         "meaningless",
-        [terms(limits=Amounts(-1, 0)), terms(limits=Amounts(0, -1)), terms(cycle_days=0), terms(cycle_days=4000)],
+        [
+            terms(limits=Amounts(-1, 0)),
+            terms(limits=Amounts(0, -1)),
+            terms(limits=Amounts(images=-1)),
+            terms(limits=Amounts(speech_seconds=LIMIT_MAX + 1)),
+            terms(cycle_days=0),
+            terms(cycle_days=4000),
+            terms(models=frozenset({""})),
+            terms(models=frozenset({"a" * 201})),
+            terms(models=frozenset({"zero\0"})),
+            terms(models=frozenset(f"m{number}" for number in range(1001))),
+        ],
     )
     def test_that_nobody_can_mean_are_refused(self, meaningless: FreeTerms) -> None:
         with pytest.raises(FreeTermsRefused):

@@ -29,6 +29,8 @@ _SENTENCES = {
     "model_not_found": "This model is not served here. Choose another one.",
     "price_unknown": "This model has no price in your currency, so it cannot be called. Choose another one.",
     "max_reply_cost_exceeded": "This call could cost more than your limit for one reply. Nothing was charged.",
+    "quota_exceeded": "Your free quota is used up, and your account pays for nothing else. Nothing was charged.",
+    "free_quota_unavailable": "This call is not free, and your account pays for nothing else. Nothing was charged.",
     "request_too_large": "This prompt is too long. Nothing was charged.",
     "provider_refused_call": "The model provider refused this call. Nothing was charged.",
     "upstream_failure": "The model provider did not answer as it should. Nothing was charged.",
