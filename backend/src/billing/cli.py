@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -18,6 +19,7 @@ from billing.commands.ledger import ledger
 from billing.commands.rates import rates
 from billing.commands.running import database, with_services
 from billing.commands.wallets import wallets
+from billing.gateway.service import GatewayService
 from billing.kit.errors import BillingError, SettingsError
 from billing.kit.settings import require_asserts
 from billing.main import create_app
@@ -26,6 +28,7 @@ from billing.wiring.services import Services
 from billing.worker import work
 
 _USAGE = 2
+_LAST_BYTES_SECONDS = 20  # for whole answers, and for the last bytes of streams that were cut
 
 app = typer.Typer(help="Prepaid billing for AI products.", no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(ledger, name="ledger")
@@ -33,6 +36,20 @@ app.add_typer(holds, name="holds")
 app.add_typer(wallets, name="wallets")
 app.add_typer(rates, name="rates")
 app.add_typer(free_quota, name="free-quota")
+
+
+class Server(uvicorn.Server):
+    """Ends streams when it is told to stop, instead of waiting for whoever may read them for an hour."""
+
+    def __init__(self, config: uvicorn.Config, gateway: GatewayService) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no new calls, lets streams say their last word, then closes what is left."""
+        async with asyncio.TaskGroup() as ending:
+            ending.create_task(super().shutdown(sockets))
+            ending.create_task(self._gateway.close())
 
 
 def main() -> None:
@@ -80,8 +97,9 @@ def serve(
             access_log=False,
             proxy_headers=False,
             lifespan="off",
+            timeout_graceful_shutdown=int(built.gateway_settings.shutdown_seconds) + _LAST_BYTES_SECONDS,
         )
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await Server(config, built.gateway).serve(sockets=[listener])
 
     with_services(run)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 
 import httpx
 import openai
 import pytest
+import uvicorn
 from starlette.types import Message
 
 from backend.tests.builders.gateway import Gate, Payer, Provider
@@ -27,6 +29,7 @@ from backend.tests.builders.streams import (
 )
 from backend.tests.fakes.http_server import serving
 from backend.tests.fakes.model_upstream import DONE, ScriptedUpstream, Step, delta, event, streaming, usage
+from billing.cli import Server
 from billing.gateway.calls import StreamedAnswer
 from billing.gateway.endpoints import StreamResponse
 from billing.gateway.errors import UpstreamBroken
@@ -37,6 +40,16 @@ from testkit.loopback import NO_TLS
 pytestmark = pytest.mark.money
 
 DOOR = "/v1/chat/completions"
+
+
+class _QuietServer(Server):
+    """Leaves the test run's signals alone."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 Opening = Callable[[ScriptedUpstream], AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
@@ -226,6 +239,29 @@ class TestAClientWhoHangsUp:
 
         (found,) = (await gate.accounts(payer)).events
         assert found.estimate_reason is EstimateReason.STREAM_CUT
+
+
+class TestAServerThatIsToldToStop:
+    async def test_gives_streams_their_last_word(self, gate: Gate, payer: Payer) -> None:
+        behind = gate.behind(streaming(delta(WORDS), asyncio.Event().wait), shutdown_seconds=0.01)
+        config = uvicorn.Config(application(behind), lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            server = _QuietServer(config, behind.service)
+            running = asyncio.create_task(server.serve([listener]))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with (
+                httpx.AsyncClient(verify=NO_TLS, base_url=url) as client,
+                client.stream("POST", DOOR, json=asked(), headers=bearer(payer)) as answer,
+            ):
+                pieces = answer.aiter_bytes()
+                content = await anext(pieces)
+                server.should_exit = True
+                content += b"".join([piece async for piece in pieces])
+            await running
+
+        (found,) = (await gate.accounts(payer)).events
+        assert read(content)[-1]["error"]["code"] == "gateway_stopping"
+        assert is_booked_once(await gate.accounts(payer), found.charged.micros, EstimateReason.STREAM_CUT)
 
 
 class TestTheSimulatedProvider:
