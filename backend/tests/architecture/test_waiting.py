@@ -13,6 +13,8 @@ _WAITS = frozenset({"time.sleep", "asyncio.sleep", "anyio.sleep", "trio.sleep", 
 
 # Bounded looks at what tells nobody when it changes, and simulated parties whose slowness is the point.
 MAY_WAIT = {
+    "backend/benchmarks/gateway.py": "looks at a process's memory ten times a second while it is under load",
+    "backend/benchmarks/gateway_contenders.py": "a server that starts has no way to call us; bounded by a deadline",
     "backend/tests/builders/jobs.py": "rows of the job queue tell nobody when they change; 15 s at the most",
     "backend/tests/contracts/test_gateway_http_upstream.py": "a provider that answers drop by drop",
     "e2e/testkit/simulators/door.py": "a planned fault: the simulated party answers late",

@@ -429,6 +429,8 @@ class WalletService:
         return True
 
     async def _tell(self, uow: UnitOfWork, wallet_id: WalletId, alerts: Sequence[Alert]) -> None:
+        if not alerts:
+            return
         events = [(self._ids.new("evt"), alert) for alert in alerts]
         await repository.insert_events(uow, wallet_id, events, at=self._clock.now())
 
