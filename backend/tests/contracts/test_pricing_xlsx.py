@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from io import BytesIO
 from typing import Any
@@ -62,6 +62,11 @@ class TestReading:
         ((cell,),) = sheets.read(workbook([number]))
 
         assert cell == Decimal(repr(number))
+
+    def test_gives_what_no_rate_has_as_text(self, sheets: XlsxSheets) -> None:
+        ((cell,),) = sheets.read(workbook([time(9, 30)]))
+
+        assert cell == "09:30:00"
 
     def test_never_takes_a_formulas_remembered_result(self, sheets: XlsxSheets) -> None:
         ((cell, plain),) = sheets.read(workbook(["=1+1", "text"]))

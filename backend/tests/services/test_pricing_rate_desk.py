@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -68,7 +69,7 @@ class Office:
         """The operator's entries in the audit trail, oldest first."""
         async with self.begin() as uow:
             rows = await uow.connection.execute(
-                text("SELECT * FROM audit_entries WHERE account_id = :account ORDER BY ctid"),
+                text("SELECT * FROM audit_entries WHERE account_id = :account ORDER BY xmin::text::bigint"),
                 {"account": self.operator.account_id},
             )
             return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name for it
@@ -213,6 +214,14 @@ class TestSuperseding:
             await office.change(SupersedeRate(rate_id, "70", False, None, None))
 
         assert refusal.value.latest_id == newer.rate_id
+        assert len(await office.entries()) == 2
+
+    async def test_by_several_at_once_happens_once(self, office: Office) -> None:
+        change = SupersedeRate(await office.created(), "70", False, None, None)
+
+        outcomes = await asyncio.gather(*(office.change(change) for _ in range(4)), return_exceptions=True)
+
+        assert sum(isinstance(outcome, RateOutdated) for outcome in outcomes) == 3
         assert len(await office.entries()) == 2
 
     async def test_can_make_a_priced_model_free_on_purpose(self, office: Office) -> None:
@@ -409,6 +418,15 @@ class TestImporting:
 
         await office.apply(office.sheet({}))
 
+        assert len(await office.entries()) == 1
+
+    async def test_by_two_operators_at_once_is_published_once(self, office: Office) -> None:
+        sheet = office.sheet({})
+        token = (await office.desk.preview(office.operator, sheet)).token
+
+        outcomes = await asyncio.gather(*(office.apply(sheet, token=token) for _ in range(4)), return_exceptions=True)
+
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ImportOutdated"] * 3 + ["NoneType"]
         assert len(await office.entries()) == 1
 
     async def test_can_withdraw_with_all_that_was_to_come(self, office: Office) -> None:
