@@ -253,6 +253,62 @@ class TestTheBooksCannotBeReached:
         assert answer.balance == after.balance.available
         assert after.drifts == ()
 
+    @pytest.mark.parametrize("lost_later", [1, 2])
+    async def test_a_charge_whose_commit_was_never_answered_is_delivered_once_it_is_seen(
+        self, lost_later: int, gate: Gate
+    ) -> None:
+        payer = await gate.payer("100")
+        breaks_next: list[str] = []
+
+        @asynccontextmanager
+        async def begin() -> AsyncIterator[UnitOfWork]:
+            if breaks_next and breaks_next[-1] == "BEGIN":
+                raise OperationalError(breaks_next.pop(), {}, ConnectionError())
+            async with gate.begin() as uow:
+                yield uow
+            if breaks_next and breaks_next[-1] == "COMMIT":
+                raise OperationalError(breaks_next.pop(), {}, ConnectionError())
+
+        async def it_will_break() -> None:
+            breaks_next.extend(["BEGIN"] * lost_later)
+            breaks_next.append("COMMIT")
+
+        fragile = build_gate(
+            begin=begin, wallets=gate.wallets, town=gate.town, routes=gate.routes, upstream=gate.upstream
+        )
+        answer = await fragile.while_waiting(it_will_break).ask(payer, chat())
+
+        after = await gate.accounts(payer)
+        assert breaks_next == []
+        assert answer.status == 200
+        assert after.charges == [event.charged for event in after.events] == [answer.charged]
+        assert answer.balance == after.balance.available
+
+    async def test_a_charge_that_was_not_booked_is_not_delivered(self, gate: Gate, clock: StoppedClock) -> None:
+        payer = await gate.payer("100")
+        breaks_next: list[str] = []
+
+        @asynccontextmanager
+        async def begin() -> AsyncIterator[UnitOfWork]:
+            if breaks_next:
+                raise OperationalError(breaks_next.pop(), {}, ConnectionError())
+            async with gate.begin() as uow:
+                yield uow
+
+        async def it_will_break() -> None:
+            breaks_next.extend(["BEGIN"] * 2)
+
+        fragile = build_gate(
+            begin=begin, wallets=gate.wallets, town=gate.town, routes=gate.routes, upstream=gate.upstream
+        )
+        with pytest.raises(BillingUnavailable):
+            await fragile.while_waiting(it_will_break).ask(payer, chat())
+
+        assert (await gate.accounts(payer)).events == ()
+        clock.move(HOLDS)
+        await gate.wallets.service.sweep()
+        assert (await gate.accounts(payer)).balance.available == rub("100")
+
     async def test_free_use_that_cannot_be_recorded_is_not_delivered(
         self, gate: Gate, forbidding: Forbidding, clock: StoppedClock
     ) -> None:

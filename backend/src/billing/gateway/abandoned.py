@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -20,6 +21,7 @@ from billing.wallets.rules import OperationId
 _log = structlog.get_logger(__name__)
 
 _BATCH_MAX = 200
+_POSTPONED = timedelta(minutes=1)  # however many cannot be ended, the others are reached
 
 
 class AbandonedStreams:
@@ -46,6 +48,8 @@ class AbandonedStreams:
                 ended += await self._settle(operation_id)
             except Exception as bug:  # noqa: BLE001 - one stream that cannot be ended must not keep the others waiting
                 bugs.append(bug)
+                async with self._begin() as uow:
+                    await repository.postpone(uow, operation_id, self._clock.now() + _POSTPONED)
         if bugs:
             raise ExceptionGroup("abandoned streams could not be ended", bugs)
         return ended
