@@ -89,8 +89,12 @@ class CustomersService:
         passwords: Passwords,
         settings: CustomersSettings,
         audit: AuditTrail,
+        *,
+        single_read: Begin | None = None,
     ) -> None:
+        """`single_read` opens what one reading statement needs, where that is less than a transaction."""
         self._begin = begin
+        self._single_read = single_read or begin
         self._clock = clock
         self._ids = ids
         self._passwords = passwords
@@ -381,7 +385,7 @@ class CustomersService:
         """
         if not rules.is_api_key(secret):
             raise ApiKeyInvalid
-        async with self._begin() as uow:
+        async with self._single_read() as uow:
             principal = await repository.principal_with_api_key(
                 uow, rules.digest_of_secret(secret), at=self._clock.now()
             )

@@ -54,6 +54,21 @@ def snapshots(engine: AsyncEngine) -> Begin:
     return begin
 
 
+def single_reads(engine: AsyncEngine) -> Begin:
+    """Like `units_of_work`, for a use case that reads with one statement: it needs no transaction around it, and so no
+    round trips to open and close one. Nothing may be written and nothing locked.
+    """
+    plain = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[UnitOfWork]:
+        refuse_open_transaction()
+        async with plain.connect() as connection:
+            yield UnitOfWork(connection)
+
+    return begin
+
+
 def refuse_open_transaction() -> None:
     """Called before the network is awaited, and before a second transaction: a slow stranger must not hold locks.
 

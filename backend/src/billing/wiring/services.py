@@ -37,7 +37,7 @@ from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.money import Currency, parse_currency
 from billing.kit.public_address import PublicAddress, parse_public_address
-from billing.kit.unit_of_work import Begin, snapshots, units_of_work
+from billing.kit.unit_of_work import Begin, single_reads, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
 from billing.ledger.service import LedgerService
 from billing.pages.playground import PlaygroundService
@@ -301,7 +301,15 @@ def _core(settings: Settings, terms: _Terms, ground: _Ground) -> _Core:
     begin, clock, ids, audit = ground.begin, ground.clock, ground.ids, ground.audit
     pricing = PricingService(ids)
     catalog = ModelCatalog(pricing, clock, terms.routes, terms.currency)
-    customers = CustomersService(begin, clock, ids, Argon2Passwords(PasswordHasher()), settings.customers, audit)
+    customers = CustomersService(
+        begin,
+        clock,
+        ids,
+        Argon2Passwords(PasswordHasher()),
+        settings.customers,
+        audit,
+        single_read=single_reads(ground.engine),
+    )
     return _Core(
         customers=customers,
         wallets=WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=settings.wallets),
