@@ -1,0 +1,201 @@
+"""A process is killed at every commit of every operation: whatever it had done, each operation ends exactly once."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.tests.builders.wallets import RUB, rub
+from backend.tests.crash.boundaries import NEVER
+from backend.tests.crash.scripts import SCRIPTS, Bank, Names, bank
+from billing.kit.database import application_engine
+from billing.kit.money import Money
+from billing.kit.unit_of_work import snapshots, units_of_work
+from billing.ledger.invariants import Drift, Extent, LedgerVerifier
+from billing.pricing.seed import seed_demo_rates
+from billing.usage.invariants import UsageVerifier
+from billing.wallets.invariants import WalletVerifier
+from billing.wiring.verification import Verification
+
+pytestmark = pytest.mark.slow
+
+_ROOT = Path(__file__).parents[3]
+_COMMITS_MIN = {"credit": 1, "hold": 2, "settle": 3, "release": 3, "extend": 4, "late": 5, "stream": 6}
+_CHARGED_TWELVE = {"settle", "extend", "late", "by_operator"}
+
+_ENDINGS = text(
+    """
+    SELECT count(*) FILTER (WHERE status = 'open') AS open,
+           (SELECT count(*) FROM usage_events WHERE wallet_id = :wallet_id) AS events,
+           (SELECT count(DISTINCT transfer.id) FROM ledger_transfers AS transfer
+            JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
+            WHERE entry.wallet_id = :wallet_id AND transfer.kind IN ('charge', 'late_charge')) AS charges,
+           (SELECT count(*) FROM gateway_checkpoints WHERE wallet_id = :wallet_id) AS checkpoints
+    FROM holds WHERE wallet_id = :wallet_id
+    """,
+)
+
+
+@dataclass(frozen=True)
+class Undertaker:
+    """Has children killed, and looks at what they leave."""
+
+    orders: IO[str]
+    answers: IO[str]
+    engine: AsyncEngine
+    bank: Bank
+
+    def restarted(self) -> Bank:
+        """The services of the next process."""
+        return bank(units_of_work(self.engine))
+
+    async def names(self) -> Names:
+        """A fresh account with an empty wallet."""
+        customer = await self.bank.gate.town.customer()
+        async with self.bank.begin() as uow:
+            wallet_id = await self.bank.wallets.service.of_account(uow, customer.account.id, RUB)
+        unique = secrets.token_hex(8)
+        person_id = str(customer.principal.person_id)
+        return Names(customer.account.id, person_id, wallet_id, f"opr_{unique}", f"trf_{unique}")
+
+    def order(self, script: str, names: Names, at: int = NEVER, *, is_after: bool = False) -> dict[str, Any]:
+        """Has a child do the script, and killed at this commit."""
+        order = {"script": script, "names": asdict(names), "at": at, "is_after": is_after}
+        self.orders.write(json.dumps(order) + "\n")
+        self.orders.flush()
+        answer: dict[str, Any] = json.loads(self.answers.readline())
+        return answer
+
+    async def left(self, names: Names) -> tuple[int, int, int, int]:
+        """Open holds, usage events, charges and checkpoints of the wallet."""
+        async with self.bank.begin() as uow:
+            row = (await uow.connection.execute(_ENDINGS, {"wallet_id": names.wallet_id})).one()
+        return (row.open, row.events, row.charges, row.checkpoints)
+
+    async def drifts(self, names: Names) -> tuple[Drift, ...]:
+        """What the checker finds in the wallet."""
+        verifiers = (LedgerVerifier(), WalletVerifier(self.bank.clock), UsageVerifier())
+        return await Verification(snapshots(self.engine), verifiers).drifts(Extent(names.wallet_id))
+
+    async def charged(self, names: Names) -> Money:
+        """What the wallet was charged in all."""
+        async with self.bank.begin() as uow:
+            lines = await self.bank.wallets.service.statement(uow, names.wallet, limit=50)
+        kinds = {"charge", "late_charge"}
+        return sum((-line.amount for line in lines if line.kind in kinds), start=Money.zero(RUB))
+
+
+@pytest.fixture
+async def undertaker(own_database: URL) -> AsyncIterator[Undertaker]:
+    """A database of its own, prices, and the process that forks."""
+    engine = application_engine(own_database, connections_max=6)
+    services = bank(units_of_work(engine))
+    async with services.begin() as uow:
+        await seed_demo_rates(uow, services.gate.pricing, services.clock.now())
+    with _forker(own_database) as forker:
+        assert forker.stdin is not None
+        assert forker.stdout is not None
+        yield Undertaker(forker.stdin, forker.stdout, engine, services)
+        forker.stdin.close()
+    await engine.dispose()
+
+
+def _forker(url: URL) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "backend.tests.crash.boundaries",
+            url.render_as_string(hide_password=False),
+        ],
+        cwd=_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def deaths(commits: int) -> Iterator[tuple[int, bool]]:
+    """Every boundary: before and after each commit."""
+    return ((at, is_after) for at in range(commits) for is_after in (False, True))
+
+
+class TestEveryCommit:
+    """Each script is done once without a death, which says how many commits it has; then it dies at each of them."""
+
+    @pytest.mark.timeout(300)  # every boundary of a script is a death and a restart
+    @pytest.mark.parametrize("script", sorted(set(SCRIPTS) - {"stream"}))
+    async def test_whoever_asks_again_after_the_death_brings_it_to_the_same_end(
+        self, undertaker: Undertaker, script: str
+    ) -> None:
+        whole = await undertaker.names()
+        lived = undertaker.order(script, whole)
+        expected = await undertaker.left(whole), (await undertaker.bank.wallets.balance(whole.wallet)).available
+
+        for at, is_after in deaths(lived["commits"]):
+            names = await undertaker.names()
+            assert undertaker.order(script, names, at, is_after=is_after)["is_killed"]
+            assert await undertaker.drifts(names) == ()
+            await SCRIPTS[script](undertaker.restarted(), names)
+            left = await undertaker.left(names), (await undertaker.bank.wallets.balance(names.wallet)).available
+            assert left == expected, (at, is_after)
+            assert await undertaker.drifts(names) == ()
+
+        assert lived["is_well"]
+        assert lived["commits"] >= _COMMITS_MIN.get(script, 2)
+        assert await undertaker.charged(whole) == rub("12" if script in _CHARGED_TWELVE else "0")
+
+    @pytest.mark.timeout(300)  # the same
+    @pytest.mark.parametrize("script", ["settle", "extend", "late", "by_operator"])
+    async def test_where_nobody_asks_again_the_jobs_end_it_charged_whole_or_not_at_all(
+        self, undertaker: Undertaker, script: str
+    ) -> None:
+        commits = undertaker.order(script, await undertaker.names())["commits"]
+
+        for at, is_after in deaths(commits):
+            names = await undertaker.names()
+            assert undertaker.order(script, names, at, is_after=is_after)["is_killed"]
+            await undertaker.restarted().restart()
+            open_holds, events, charges, _ = await undertaker.left(names)
+            assert (open_holds, events) == (0, charges), (at, is_after)
+            assert await undertaker.charged(names) == rub("12" if charges else "0")
+            assert (charges == 1) == ((at, is_after) == (commits - 1, True))
+            assert await undertaker.drifts(names) == ()
+
+
+class TestEveryCommitOfAStream:
+    @pytest.mark.timeout(300)  # the same
+    async def test_what_was_metered_is_charged_once_and_nothing_stays_open(self, undertaker: Undertaker) -> None:
+        whole = await undertaker.names()
+        lived = undertaker.order("stream", whole)
+        price = await undertaker.charged(whole)
+        charged: list[Money] = []
+
+        for at, is_after in deaths(lived["commits"]):
+            names = await undertaker.names()
+            assert undertaker.order("stream", names, at, is_after=is_after)["is_killed"]
+            await undertaker.restarted().restart()
+            open_holds, events, charges, checkpoints = await undertaker.left(names)
+            assert (open_holds, checkpoints, events) == (0, 0, charges), (at, is_after)
+            charged.append(await undertaker.charged(names))
+            assert await undertaker.drifts(names) == ()
+
+        assert lived["is_well"]
+        assert lived["commits"] >= _COMMITS_MIN["stream"]
+        assert price > Money.zero(RUB)
+        # The later the death, the more had been metered; once it was booked, all of it. Our own count may be above
+        # what the provider would have said.
+        assert charged[-1] == price
+        assert charged[:4] == [Money.zero(RUB)] * 4
+        assert all(Money.zero(RUB) < one for one in charged[5:])
