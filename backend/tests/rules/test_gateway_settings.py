@@ -25,8 +25,8 @@ class TestTheRoutesFile:
 
         routes = read_group(GatewaySettings, {"BILLING_MODEL_ROUTES_FILE": str(file)}).read_routes()
 
-        assert routes.of("m").upstream_model == "theirs"
-        assert "k" not in repr(routes.of("m").api_key)
+        assert routes.of("m").targets[0].upstream_model == "theirs"
+        assert "k" not in repr(routes.of("m").targets[0].api_key)
 
     @pytest.mark.parametrize("content", [None, b"\xff\xfe"], ids=["missing", "not text"])
     def test_that_cannot_be_read_stops_the_start(self, content: bytes | None, tmp_path: Path) -> None:
