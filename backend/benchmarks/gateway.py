@@ -192,17 +192,15 @@ def _added_to_first_bytes(ground: _Ground) -> float:
 
 def _many_streams(ground: _Ground) -> tuple[float, float]:
     """How many of our streams came whole, and what each of them took of our process's memory."""
-    whole = kib = 0.0
-    for served in ground.contenders:
-        requests = _requests(served, count=_STREAMS, model=SLOW_MODEL, stream=True)
-        before = _rss(served)
-        answers, peak = http_load.run(lambda: _streamed(served, requests))  # noqa: B023 - it is run at once
-        ground.answered += len(answers) if served is ground.ours else 0
-        whole = ground.note(served, "whole streams", float(sum(_DONE in answer.body for answer in answers)))
-        kib = ground.note(served, "KiB/stream", max(0.0, peak - before) / _KIB / _STREAMS)
-        first = sorted(answer.first_seconds * _MILLISECONDS for answer in answers)
-        ground.note(served, f"first byte p50 ms of {_STREAMS}", percentile(first, 50))
-    return whole, kib
+    ours = ground.ours
+    requests = _requests(ours, count=_STREAMS, model=SLOW_MODEL, stream=True)
+    before = _rss(ours)
+    answers, peak = http_load.run(lambda: _streamed(ours, requests))
+    ground.answered += len(answers)
+    first = sorted(answer.first_seconds * _MILLISECONDS for answer in answers)
+    ground.note(ours, f"first byte p50 ms of {_STREAMS}", percentile(first, 50))
+    whole = ground.note(ours, "whole streams", float(sum(_DONE in answer.body for answer in answers)))
+    return whole, ground.note(ours, "KiB/stream", max(0.0, peak - before) / _KIB / _STREAMS)
 
 
 async def _streamed(served: Served, requests: Sequence[bytes]) -> tuple[tuple[Answer, ...], int]:
