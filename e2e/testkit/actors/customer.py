@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -134,6 +135,19 @@ class Customer:
             charged=_decimal(told.get("X-Billing-Charged")),
             available=_decimal(told.get("X-Billing-Balance")),
             source=told.get("X-Billing-Source"),
+        )
+
+    def stream(
+        self, model: str = "demo-small", prompt: str = "Hello", **more: Any
+    ) -> AbstractContextManager[httpx.Response]:
+        """A streamed call with the customer's API key, open as long as the block; it ends with its usage and cost."""
+        messages = [{"role": "user", "content": prompt}]
+        options = {"stream": True, "stream_options": {"include_usage": True}}
+        return self._http.stream(
+            "POST",
+            "/v1/chat/completions",
+            json={"model": model, "messages": messages, **options, **more},
+            headers={"Authorization": f"Bearer {self.api_key()}"},
         )
 
     def use(

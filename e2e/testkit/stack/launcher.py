@@ -65,6 +65,11 @@ class Launcher:
         command = product.command("worker")
         return self._remember(Process("worker", command, environment=environment, log=self.logs / "worker.log"))
 
+    def kill(self, process: Process) -> None:
+        """Ends a process with SIGKILL, as a crash does; from now on nobody expects it to live."""
+        process.kill()
+        self.processes.remove(process)
+
     def stop_all(self) -> None:
         """Asks every process to end at the same time, kills those that do not, and stops the database last."""
         for listener in self._listeners:

@@ -104,7 +104,14 @@ class Process:
             self._process.wait(max(grace_seconds, 0))
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def kill(self) -> None:
+        """Ends it with SIGKILL: it has no last word."""
+        self._process.kill()
+        self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
 

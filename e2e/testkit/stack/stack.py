@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from testkit.simulators.remote import ModelRemote, YookassaRemote
 from testkit.stack import product
@@ -148,6 +149,21 @@ class Stack:
         proxy = self._launcher.testkit(f"{name}-proxy", *words, *([] if strips_prefix else ["--keep-prefix"]))
         url = f"{_url(proxy)}{base_path}"
         return Site(url, own_url, self._launcher.server(name, listener, self.surroundings.environment(url)))
+
+    def kill_server(self) -> None:
+        """Ends the server at `/` with SIGKILL, in the middle of whatever it does; the other processes go on."""
+        self._launcher.kill(self.site.server)
+
+    def start_server_again(self) -> None:
+        """Starts the server at `/` anew, at the same address, and returns when it is ready.
+
+        Raises:
+            StackError: it did not start.
+        """
+        listener = self._launcher.listen(urlsplit(self.site.own_url).port or 0)
+        assert url_of(listener) == self.site.own_url, "nobody else has taken its port meanwhile"
+        server = self._launcher.server("server-again", listener, self._environment())
+        self.site = Site(self.site.url, self.site.own_url, server).wait_until_ready()
 
     def verify_books(self) -> Books:
         """Runs `billing ledger verify`.
