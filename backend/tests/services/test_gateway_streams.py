@@ -109,6 +109,22 @@ class TestAWholeStream:
 
         assert is_booked_once(await gate.accounts(payer), 10 * INPUT + 20 * OUTPUT, None)
 
+    @pytest.mark.parametrize("model", ["demo-small", DEMO_FREE])
+    async def test_begins_with_what_is_left_beside_its_hold(self, model: str, gate: Gate) -> None:
+        await gate.set_terms(free_terms())
+        payer = await gate.payer("100")
+        goes_on = asyncio.Event()
+        steps: list[Step] = [delta("Hi"), goes_on.wait, delta(finish="stop"), usage(10, 20), DONE]
+        behind = gate.behind(streaming(*steps))
+
+        answer = await behind.stream(payer, asked(model=model))
+
+        now = (await gate.accounts(payer)).balance
+        goes_on.set()
+        await behind.service.close()
+        assert answer.balance == now.available
+        assert answer.balance + now.held == rub("100")
+
     async def test_costs_the_same_however_the_bytes_come(self, gate: Gate) -> None:
         whole = delta("Привет ") + delta("🤖" * 40) + delta(finish="stop") + DONE
         charges = set()

@@ -36,13 +36,14 @@ class Funding:
     """Who pays for the call, and at which rates: those of the moment in which it was let in.
 
     `rates` has those of every target that may answer, by the model that the target is priced as; `held` is what the
-    wallet has set aside, nothing for a free call.
+    wallet has set aside, nothing for a free call. `available` is what the wallet has beside it, where that is known.
     """
 
     source: BillingSource
     wallet_id: WalletId
     rates: Mapping[str, RateSnapshot]
     held: Money
+    available: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)

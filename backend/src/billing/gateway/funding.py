@@ -84,7 +84,7 @@ class Funder:
         at_most = max(highest_price_of(snapshot, call.request.bounds(snapshot)) for snapshot in rates.values())
         principal = call.principal
         spender = Spender(principal.person_id, principal.api_key_id, principal.time_zone)
-        await self._wallets.hold(
+        hold = await self._wallets.hold(
             uow, wallet_id, at_most, call.operation_id, max_reply_cost=call.max_reply_cost, spender=spender
         )
-        return Funding(BillingSource.PAYG, wallet_id, rates, at_most)
+        return Funding(BillingSource.PAYG, wallet_id, rates, at_most, hold.available)

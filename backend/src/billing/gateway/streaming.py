@@ -42,6 +42,8 @@ class Streams:
         event = self._books.booker.event(call, funding, Outcome(call.route.targets[0], "", nothing))
         checkpoint = Checkpoint(event, NOTHING, has_delivered=False, began_at=call.began_at)
         await repository.insert_checkpoint(uow, checkpoint, self._lease_until())
+        if funding.available is not None:
+            return funding.available
         return (await self._books.wallets.balance(uow, funding.wallet_id)).available
 
     async def open(self, call: Call, funding: Funding, available: Money) -> StreamedAnswer | Refused:

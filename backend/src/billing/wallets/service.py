@@ -67,12 +67,13 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Credit set aside for one operation until `expires_at`."""
+    """Credit set aside for one operation until `expires_at`; `available` is what a next hold can take beside it."""
 
     hold_id: HoldId
     operation_id: OperationId
     amount: Money
     expires_at: datetime
+    available: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,12 +197,13 @@ class WalletService:
         locked = await changes.lock(uow, wallet_id, operation_id, now=self._clock.now(), spender=spender)
         wallet = locked.wallet
         _require_currency(wallet, at_most)
+        now = self._clock.now()
+        free = available(locked.lots, wallet.debt_micros, wallet.currency, now)
         if locked.hold is not None:
             if locked.hold.asked_micros != at_most.micros:
                 raise OperationReused(operation_id)
-            return _as_hold(locked.hold, wallet.currency)
+            return _as_hold(locked.hold, free)
         require_within_reply_cost(at_most, (wallet.max_reply_cost, max_reply_cost))
-        now = self._clock.now()
         counters = [cap.counter_at(now, spender.time_zone) for cap in locked.caps]
         require_within_caps(counters, at_most.micros, wallet.currency)
         pieces = plan_hold(locked.lots, wallet.debt_micros, at_most, now)
@@ -221,7 +223,7 @@ class WalletService:
         counted = [counter.after(reserved=at_most.micros) for counter in counters]
         await changes.write_hold(uow, after, stored, pieces, counted)
         await self._post(uow, TransferKind.HOLD, operation_id, entries)
-        return _as_hold(stored, wallet.currency)
+        return _as_hold(stored, free - Money(total(pieces), wallet.currency))
 
     async def extend(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, to: Money) -> Hold:
         """Lets an open hold grow to `to`, and its lease begin anew; one that has so much already keeps its amount.
@@ -258,7 +260,8 @@ class WalletService:
         counted = [counter.after(reserved=growth.micros) for counter in counters]
         await changes.write_growth(uow, after, grown, pieces, counted)
         await self._post(uow, TransferKind.HOLD, operation_id, entries)
-        return _as_hold(grown, wallet.currency)
+        free = available(locked.lots, wallet.debt_micros, wallet.currency, now)
+        return _as_hold(grown, free - Money(total(pieces), wallet.currency))
 
     async def renew(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId) -> datetime:
         """Lets the lease of an open hold begin anew and says when it ends; an ended hold keeps its moment."""
@@ -464,8 +467,9 @@ class WalletService:
 _ENDING_KIND = {HoldStatus.RELEASED: TransferKind.RELEASE, HoldStatus.EXPIRED: TransferKind.EXPIRY}
 
 
-def _as_hold(stored: StoredHold, currency: Currency) -> Hold:
-    return Hold(stored.hold_id, stored.operation_id, Money(stored.amount_micros, currency), stored.expires_at)
+def _as_hold(stored: StoredHold, free: Money) -> Hold:
+    amount = Money(stored.amount_micros, free.currency)
+    return Hold(stored.hold_id, stored.operation_id, amount, stored.expires_at, free)
 
 
 def _require_currency(wallet: WalletState, amount: Money) -> None:
