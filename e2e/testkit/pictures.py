@@ -15,6 +15,7 @@ from testkit.browser import LAUNCH_ARGUMENTS, executable_path
 from testkit.pages.balance import BalancePage
 from testkit.pages.payment import PaymentPage
 from testkit.pages.playground import PlaygroundPage
+from testkit.pages.pricing import PricingPage
 from testkit.pages.sign_in import SignInPage
 from testkit.stack.site import Site
 from testkit.stack.stack import Stack
@@ -75,6 +76,7 @@ def take_pictures(folder: Path, *, report: Path, say: Callable[[str], None]) -> 
             _take_balance(studio, regular)
             _take_recovery(studio, newcomer)
         _take_sign_in(studio)
+        _take_pricing(studio)
         if report.exists():
             _take_report(studio, report)
         browser.close()
@@ -123,6 +125,14 @@ def _take_sign_in(studio: Studio) -> None:
     with studio.page() as page:
         SignInPage(page, studio.site).open()
         studio.keep(page, "sign-in-light")
+
+
+def _take_pricing(studio: Studio) -> None:
+    for scheme in SCHEMES:
+        for size, suffix in ((DESK, scheme), (PHONE, f"360-{scheme}")):
+            with studio.page(scheme=scheme, size=size) as page:
+                PricingPage(page, studio.site).open()
+                studio.keep(page, f"pricing-{suffix}", is_whole=True)
 
 
 def _take_report(studio: Studio, report: Path) -> None:
