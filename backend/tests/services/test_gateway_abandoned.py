@@ -34,7 +34,6 @@ async def lost(gate: Gate, payer: Payer, model: str = "demo-small") -> AsyncIter
             async with gate.begin() as uow:
                 if await uow.connection.scalar(query, {"operation_id": answer.operation_id}):
                     break
-            await asyncio.sleep(0)  # the stream writes it by itself, in its own time
     yield answer
     for task in asyncio.all_tasks():
         if task.get_name() in {f"stream {answer.operation_id}", "leases of streams"}:
@@ -92,7 +91,6 @@ class TestAnAbandonedStream:
                 async with gate.begin() as uow:
                     if await uow.connection.scalar(query, {"operation_id": answer.operation_id}) > clock.now():
                         break
-                await asyncio.sleep(0)  # the keeper of the leases comes by itself
 
         await janitor(gate).settle()
         assert await checkpoints(gate, payer) == 1

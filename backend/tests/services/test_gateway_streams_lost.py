@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from backend.tests.builders.gateway import Gate
+from backend.tests.builders.gateway import Gate, free_terms
 from backend.tests.builders.streams import (
     INPUT,
     LEASE,
@@ -26,12 +26,12 @@ from backend.tests.builders.streams import (
     janitor,
     read,
 )
+from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.model_upstream import DONE, Step, delta, streaming, usage
-from billing.gateway.errors import (
-    BillingUnavailable,
-)
+from billing.gateway.errors import BillingUnavailable, UpstreamBroken, UpstreamTimeout
 from billing.kit.unit_of_work import UnitOfWork
+from billing.pricing.seed import DEMO_FREE
 from billing.usage.rules import EstimateReason
 from billing.wallets.rules import OperationId
 
@@ -111,7 +111,6 @@ class TestTheGatewayDies:
                     found = text("SELECT count(*) FROM gateway_checkpoints WHERE has_delivered")
                     if await uow.connection.scalar(found):
                         return
-                await asyncio.sleep(0.01)  # the stream writes it by itself, in its own time
 
 
 class TestTheBooksCannotBeReached:
@@ -197,6 +196,77 @@ class TestTheBooksCannotBeReached:
         (found,) = (await gate.accounts(payer)).events
         assert found.charged.micros >= 20 * OUTPUT
 
+    async def test_when_nothing_was_delivered_and_the_job_gives_back(
+        self, gate: Gate, fragile: Callable[..., Gate], broken: list[str], clock: StoppedClock
+    ) -> None:
+        async def breaks() -> None:
+            broken.append("BEGIN")
+
+        payer = await gate.payer("100")
+        behind = fragile(streaming(breaks, UpstreamTimeout()))
+
+        with pytest.raises(UpstreamTimeout):
+            await behind.stream(payer, asked())
+
+        await behind.service.close()
+        assert await checkpoints(gate, payer) == 1
+        clock.move(LEASE)
+        await janitor(gate).settle()
+        assert is_given_back(await gate.accounts(payer))
+
+    async def test_when_the_hold_has_to_grow_and_nothing_more_passes(
+        self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
+    ) -> None:
+        async def breaks() -> None:
+            broken.append("BEGIN")
+
+        payer = await gate.payer("100")
+        steps: list[Step] = [delta(WORDS), breaks, *[delta(WORDS * 5)] * 300, DONE]
+        behind = fragile(streaming(*steps), checkpoint_tokens=10**6, checkpoint_every=timedelta(days=1))
+
+        got = read(await behind.streamed(payer, asked(max_tokens=None)))
+
+        (found,) = (await gate.accounts(payer)).events
+        assert got[-1]["error"]["code"] == "billing_interrupted"
+        assert found.charged.micros < rub("1.2").micros
+
+    async def test_when_the_server_stops_and_the_rest_is_the_jobs(
+        self, gate: Gate, fragile: Callable[..., Gate], broken: list[str], clock: StoppedClock
+    ) -> None:
+        async def breaks() -> None:
+            broken.extend(["BEGIN"] * 1000)
+
+        payer = await gate.payer("100")
+        steps = (delta(WORDS), breaks, delta(finish="stop"), usage(10, 20), DONE)
+        behind = fragile(streaming(*steps), retry_seconds=10, shutdown_seconds=0.01)
+
+        await behind.streamed(payer, asked())
+
+        clock.move(LEASE)
+        assert await janitor(gate).settle() == 1
+        assert len((await gate.accounts(payer)).charges) == 1
+
+    async def test_when_leases_are_due_and_the_stream_goes_on(
+        self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
+    ) -> None:
+        all_failed = asyncio.Event()
+
+        async def until_they_failed() -> None:
+            broken.extend(["BEGIN"] * 3)
+            while broken:
+                async with gate.begin():  # as good a wait as any, until the keeper of the leases has come
+                    pass
+            all_failed.set()
+
+        payer = await gate.payer("100")
+        steps = (delta(WORDS), until_they_failed, delta(finish="stop"), usage(10, 20), DONE)
+
+        got = read(await fragile(streaming(*steps), lease=timedelta(seconds=0.03)).streamed(payer, asked()))
+
+        assert all_failed.is_set()
+        assert got[-1] == "[DONE]"
+        assert is_booked_once(await gate.accounts(payer), 10 * INPUT + 20 * OUTPUT, None)
+
     async def test_before_the_call_and_nobody_is_called(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
     ) -> None:
@@ -281,6 +351,25 @@ class TestSomebodyElseEndsIt:
         assert ("late_charge", "paid") in after.entries
         assert is_booked_once(after, 10 * INPUT + 20 * OUTPUT, None)
 
+    async def test_a_free_stream_that_goes_on_keeps_its_reservation(self, gate: Gate, clock: StoppedClock) -> None:
+        await gate.set_terms(free_terms())
+        payer = await gate.payer()
+        seen: list[int] = []
+
+        async def time_passes() -> None:
+            clock.move(timedelta(seconds=400))
+            await gate.quotas.sweep()
+            seen.append((await gate.accounts(payer)).free.metrics[1].reserved)
+
+        steps = [step for _ in range(5) for step in (delta(WORDS), time_passes)]
+        behind = gate.behind(streaming(*steps, delta(finish="stop"), usage(10, 20), DONE))
+        await behind.streamed(payer, asked(model=DEMO_FREE))
+
+        after = await gate.accounts(payer)
+        assert seen == [100] * 5
+        assert [(metric.used, metric.reserved) for metric in after.free.metrics][:2] == [(10, 0), (20, 0)]
+        assert after.drifts == ()
+
     async def test_a_stream_that_goes_on_keeps_its_hold(self, gate: Gate, clock: StoppedClock) -> None:
         payer = await gate.payer("100")
 
@@ -294,6 +383,27 @@ class TestSomebodyElseEndsIt:
         after = await gate.accounts(payer)
         assert ("charge", "paid") in after.entries
         assert is_booked_once(after, 10 * INPUT + 20 * OUTPUT, None)
+
+
+class TestABugOfOurs:
+    @pytest.mark.parametrize("words", [0, 1])
+    async def test_ends_the_operation_all_the_same(self, words: int, gate: Gate) -> None:
+        async def bug() -> None:
+            raise RuntimeError
+
+        payer = await gate.payer("100")
+        behind = gate.behind(streaming(*[delta(WORDS)] * words, bug))
+
+        if words:
+            got = read(await behind.streamed(payer, asked()))
+            assert got[-1]["error"]["code"] == "upstream_broken"
+            assert len((await gate.accounts(payer)).charges) == 1
+        else:
+            with pytest.raises(UpstreamBroken):
+                await behind.stream(payer, asked())
+            await behind.service.close()
+            assert is_given_back(await gate.accounts(payer))
+        assert await checkpoints(gate, payer) == 0
 
 
 class TestTheProcessIsToldToStop:
