@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.tests.api.test_gateway_api import application
 from backend.tests.builders.gateway import Gate, Payer, Provider
 from backend.tests.builders.gateway_doors import FIELDS, OPERATIONS, knock
+from backend.tests.builders.gateway_http import application
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.http_server import serving
 from billing.gateway.rules.doors import Door
