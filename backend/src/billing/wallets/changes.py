@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork, driver_of
 from billing.wallets.caps import Cap, CapScope, Counter, Period
@@ -62,15 +65,17 @@ class Locked:
         return [one for one in newest if one is not None and one.period.contains(self.hold.placed_at)]
 
 
-# The lock may have been waited for. The wallet's row is then the newest, but everything beside it is as it was when the
-# statement began; `seen_version` tells, because every change writes the wallet's row, also one that moves no money.
-_LOCK = """
+_LOCK = "SELECT FROM wallets WHERE id = %(wallet_id)s FOR UPDATE"
+
+# Sent together with the lock, in one round trip, but begun by the server only when the lock is held: a statement sees
+# everything as it was when it began, so one that waited for the lock itself would see lots that are spent already.
+_READ = """
 WITH wallet AS MATERIALIZED (
-    SELECT xmin AS version, currency, paid_micros, granted_micros, held_micros, debt_micros, entry_sequence,
+    SELECT currency, paid_micros, granted_micros, held_micros, debt_micros, entry_sequence,
            max_reply_cost_micros, low_balance_micros
-    FROM wallets WHERE id = %(wallet_id)s FOR UPDATE
+    FROM wallets WHERE id = %(wallet_id)s
 )
-SELECT wallet.*, (SELECT xmin FROM wallets WHERE id = %(wallet_id)s) AS seen_version,
+SELECT wallet.*,
        lots.ids, lots.are_granted, lots.lefts, lots.expiries,
        pieces.ids, pieces.are_granted, pieces.amounts, pieces.expiries,
        caps.scopes, caps.subjects, caps.caps, caps.starts, caps.ends, caps.spents, caps.reserveds,
@@ -115,8 +120,7 @@ LEFT JOIN LATERAL (
                          ELSE true END
 ) AS caps ON true
 """
-_VERSION, _SEEN_VERSION = 0, 9
-_LOTS, _PIECES, _CAPS, _HOLD = slice(10, 14), slice(14, 18), slice(18, 25), slice(25, 36)
+_LOTS, _PIECES, _CAPS, _HOLD = slice(8, 12), slice(12, 16), slice(16, 23), slice(23, 34)
 _LOTS_MAX = 1000
 
 
@@ -141,23 +145,24 @@ async def lock(
         "person_id": spender.person_id,
         "api_key_id": spender.api_key_id,
     }
-    row = await _read(uow, values)
-    if row[_VERSION] != row[_SEEN_VERSION]:
-        row = await _read(uow, values)
+    driver = await driver_of(uow)
+    async with driver.pipeline():
+        await driver.execute(_LOCK, values, prepare=True)
+        row = await _read(driver, values)
     if len(row[_LOTS.start] or ()) == _LOTS_MAX:
-        row = await _read(uow, {**values, "lots_max": None})
-    currency = Currency(row[1])
+        row = await _read(driver, {**values, "lots_max": None})
+    currency = Currency(row[0])
     return Locked(
         wallet=WalletState(
             wallet_id=wallet_id,
             currency=currency,
-            paid_micros=row[2],
-            granted_micros=row[3],
-            held_micros=row[4],
-            debt_micros=row[5],
-            entry_sequence=row[6],
-            max_reply_cost=None if row[7] is None else Money(row[7], currency),
-            low_balance_micros=row[8],
+            paid_micros=row[1],
+            granted_micros=row[2],
+            held_micros=row[3],
+            debt_micros=row[4],
+            entry_sequence=row[5],
+            max_reply_cost=None if row[6] is None else Money(row[6], currency),
+            low_balance_micros=row[7],
         ),
         lots=[Lot(*lot) for lot in zip(*row[_LOTS], strict=True)] if row[_LOTS.start] else [],
         hold=None if operation_id is None else _stored_hold(operation_id, *row[_HOLD]),
@@ -166,8 +171,8 @@ async def lock(
     )
 
 
-async def _read(uow: UnitOfWork, values: Mapping[str, object]) -> tuple[Any, ...]:
-    row = await (await (await driver_of(uow)).execute(_LOCK, values, prepare=True)).fetchone()
+async def _read(driver: AsyncConnection[TupleRow], values: Mapping[str, object]) -> tuple[Any, ...]:
+    row = await (await driver.execute(_READ, values, prepare=True)).fetchone()
     assert row is not None, f"wallet {values['wallet_id']} exists"
     return row
 

@@ -324,7 +324,7 @@ async def caps_of(uow: UnitOfWork, wallet_id: WalletId) -> list[Cap]:
 
 
 async def update_limits(uow: UnitOfWork, wallet: WalletState) -> None:
-    """Writes the limits on the wallet's own row, so that whoever waits for its lock looks at everything again."""
+    """Writes the limits that stand on the wallet's own row."""
     limit = wallet.max_reply_cost
     await uow.connection.execute(
         update(WalletRow)

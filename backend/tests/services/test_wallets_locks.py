@@ -1,0 +1,68 @@
+"""Whoever waits for a wallet's lock in vain, or goes away while waiting, leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from psycopg.errors import LockNotAvailable
+from sqlalchemy import text
+
+from backend.tests.builders.wallets import Wallets, rub
+from billing.kit.unit_of_work import UnitOfWork
+
+pytestmark = pytest.mark.money
+
+_WAITING_FOR_US = text("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+_LOCK = text("SELECT id FROM wallets WHERE id = :wallet FOR UPDATE")
+
+
+class TestWaiting:
+    async def test_a_lock_that_nobody_frees_is_given_up(self, wallets: Wallets) -> None:
+        wallet = await wallets.with_paid("10")
+        is_locked = asyncio.Event()
+
+        async def hold() -> None:
+            await is_locked.wait()
+            async with wallets.begin() as uow:
+                await uow.connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+                await wallets.service.hold(uow, wallet, rub("4"), wallets.operation())
+
+        holding = asyncio.create_task(hold())
+        async with wallets.begin() as uow:
+            await uow.connection.execute(_LOCK, {"wallet": wallet})
+            is_locked.set()
+            with pytest.raises(LockNotAvailable):
+                await holding
+
+        assert (await wallets.balance(wallet)).available == rub("10")
+
+    async def test_who_goes_away_while_waiting_leaves_the_wallet_and_the_connections_as_they_were(
+        self, wallets: Wallets
+    ) -> None:
+        wallet = await wallets.with_paid("100")
+
+        for _ in range(12):  # more often than there are connections
+            is_locked = asyncio.Event()
+
+            async def hold(is_locked: asyncio.Event) -> None:
+                await is_locked.wait()
+                await wallets.hold(wallet, "4")
+
+            holding = asyncio.create_task(hold(is_locked))
+            async with wallets.begin() as uow:
+                await uow.connection.execute(_LOCK, {"wallet": wallet})
+                is_locked.set()
+                await _until_waiting(uow)
+                holding.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await holding
+
+        await wallets.hold(wallet, "4")
+        assert (await wallets.balance(wallet)).available == rub("96")
+
+
+async def _until_waiting(uow: UnitOfWork) -> None:
+    async with asyncio.timeout(10):
+        while not await uow.connection.scalar(_WAITING_FOR_US):
+            pass
