@@ -59,7 +59,8 @@ which = st.integers(0, 3)  # back from the latest
 sides = st.sampled_from([0, 0, 0, 1])  # mostly roubles, sometimes euros
 # Credit expires on a quarter of an hour or never, so that lots often expire together and at the moment of a jump.
 lives = st.sampled_from([None, 1, 2, 4])
-caps = st.sampled_from([None, 0, 3, 8, 20])
+# Beyond what is spent and reserved already, so that a cap is near whatever has happened.
+rooms = st.sampled_from([None, 0, 1, 4])
 
 _SYSTEM_TOTALS = text(
     """
@@ -115,8 +116,8 @@ class WalletMachine(RuleBasedStateMachine):
 
     # ---- what happens -----------------------------------------------------------------------------------------------
 
-    @initialize(paid=counts, granted=counts, life=lives, holds=st.integers(0, 3))
-    def open(self, paid: int, granted: int, life: int | None, holds: int) -> None:
+    @initialize(paid=counts, granted=counts, life=lives, holds=st.integers(0, 3), room=rooms)
+    def open(self, paid: int, granted: int, life: int | None, holds: int, room: int | None) -> None:
         """Fresh wallets: one with two lots that expire together and calls under way, one with as much for ever."""
         self.account_id = AccountId(self.ground.runner.run(self.wallets.account()))
         for side in self.sides:
@@ -129,6 +130,7 @@ class WalletMachine(RuleBasedStateMachine):
         self.sides[1].purse.put_in(count, is_granted=False, expires_at=None)
         for _ in range(holds):
             self.hold(0, 1, 0, None)
+        self.bound(room, None, None, None)
 
     @precondition(lambda self: len(self.sides[0].transfers) < _CREDITS_MAX)
     @rule(
@@ -227,10 +229,11 @@ class WalletMachine(RuleBasedStateMachine):
         else:
             self._hold(one, operation, earlier.asked + (what == "hold more"), None)
 
-    @rule(day=caps, month=caps, reply=st.sampled_from([None, None, 2, 10]), death=deaths)
+    @rule(day=rooms, month=rooms, reply=st.sampled_from([None, None, None, 10]), death=deaths)
     def bound(self, day: int | None, month: int | None, reply: int | None, death: int | None) -> None:
         """The owner bounds, frees or bounds anew what may be spent in roubles; a process that dies is asked again."""
         one = self._side(0)
+        day, month = self._cap(Scope.DAY, day), self._cap(Scope.MONTH, month)
         wanted = WantedLimits(
             max_reply_cost=None if reply is None else one.money(reply),
             low_balance=None,
@@ -321,6 +324,10 @@ class WalletMachine(RuleBasedStateMachine):
         self.ground.runner.run(self.wallets.service.sweep())
 
     # ---- how it is asked --------------------------------------------------------------------------------------------
+
+    def _cap(self, scope: Scope, room: int | None) -> int | None:
+        purse, now = self.sides[0].purse, self.clock.now()
+        return None if room is None else purse.spent(scope, now) + purse.reserved(scope, now) + room
 
     async def _opened(self, currency: Currency, uow: UnitOfWork) -> WalletId:
         return await self.wallets.service.of_account(uow, self.account_id, currency)
