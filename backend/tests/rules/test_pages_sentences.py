@@ -10,9 +10,10 @@ from billing.customers import errors as customers
 from billing.gateway import errors as gateway
 from billing.kit.errors import BillingError
 from billing.pages import errors as pages
-from billing.pages.sentences import metric_name, sentence_for
+from billing.pages.sentences import metric_name, sentence_for, unit_name
 from billing.payments import errors as payments
 from billing.pricing import errors as pricing
+from billing.pricing.rules import Unit
 from billing.quotas.rules import Metric
 from billing.wallets import errors as wallets
 
@@ -60,6 +61,11 @@ class TestTheSentences:
 
     def test_an_unknown_code_says_that_it_was_our_side_and_nothing_about_money(self) -> None:
         assert UNKNOWN == "Something went wrong on our side. Please try again."
+
+    @pytest.mark.parametrize("unit", list(Unit))
+    def test_each_unit_of_a_price_has_a_name_for_people(self, unit: Unit) -> None:
+        assert unit_name(unit) != unit_name("nothing that is counted")
+        assert "_" not in unit_name(unit)
 
     @pytest.mark.parametrize("metric", list(Metric))
     def test_each_free_limit_has_a_name(self, metric: Metric) -> None:

@@ -36,7 +36,7 @@ _SENTENCES = {
     "member_cap_exceeded": "This call could go beyond your own limit in this account. Nothing was charged.",
     "key_cap_exceeded": "This call could go beyond the limit of its API key. Nothing was charged.",
     "model_not_allowed": "This API key may not call this model. Choose another one.",
-    "gateway_stopping": "We are restarting. Nothing was charged. Please try again in a moment.",
+    "gateway_stopping": "We are restarting, so the answer was cut short. Your latest activity says what was charged.",
     "billing_interrupted": "Billing was interrupted while the answer came. Your latest activity says what was charged.",
     "request_too_large": "This prompt is too long. Nothing was charged.",
     "provider_refused_call": "The model provider refused this call. Nothing was charged.",
