@@ -47,6 +47,7 @@ _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 _LEAP = 10
 
 
+@dataclass(frozen=True, slots=True)
 class Formula:
     """A cell whose content a spreadsheet computes; its value is whatever somebody's program left there."""
 
