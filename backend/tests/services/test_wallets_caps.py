@@ -32,6 +32,8 @@ _WAITING = text(
     "SELECT count(*) FROM pg_stat_activity"
     " WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
 )
+# Within a transaction the list of sessions is the one that was looked at first, without those that came later.
+_LOOK_AGAIN = text("SELECT pg_stat_clear_snapshot()")
 NOTHING = rub("0")
 MIDNIGHT = NOON.replace(hour=0) + timedelta(days=1)
 
@@ -390,7 +392,7 @@ async def _organisation(wallets: Wallets, town: Town) -> tuple[Bounded, str, str
 async def _until_waiting(uow: UnitOfWork, count: int) -> None:
     async with asyncio.timeout(10):
         while await uow.connection.scalar(_WAITING) != count:
-            pass
+            await uow.connection.execute(_LOOK_AGAIN)
 
 
 async def _periods(one: Bounded) -> list[tuple[int, int]]:

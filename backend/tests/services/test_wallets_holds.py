@@ -26,6 +26,8 @@ _MEND = text(
 )
 
 _WAITING_FOR_US = text("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+# Within a transaction the list of sessions is the one that was looked at first, without those that came later.
+_LOOK_AGAIN = text("SELECT pg_stat_clear_snapshot()")
 
 
 class TestHolding:
@@ -216,7 +218,7 @@ class TestSettling:
             is_locked.set()
             async with asyncio.timeout(10):
                 while not await uow.connection.scalar(_WAITING_FOR_US):
-                    pass
+                    await uow.connection.execute(_LOOK_AGAIN)
 
         with pytest.raises(OperationEnded):
             await settling

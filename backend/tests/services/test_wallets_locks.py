@@ -14,6 +14,8 @@ from billing.kit.unit_of_work import UnitOfWork
 pytestmark = pytest.mark.money
 
 _WAITING_FOR_US = text("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+# Within a transaction the list of sessions is the one that was looked at first, without those that came later.
+_LOOK_AGAIN = text("SELECT pg_stat_clear_snapshot()")
 _LOCK = text("SELECT id FROM wallets WHERE id = :wallet FOR UPDATE")
 
 
@@ -65,4 +67,4 @@ class TestWaiting:
 async def _until_waiting(uow: UnitOfWork) -> None:
     async with asyncio.timeout(10):
         while not await uow.connection.scalar(_WAITING_FOR_US):
-            pass
+            await uow.connection.execute(_LOOK_AGAIN)
