@@ -68,6 +68,8 @@ class QuotaMachine(RuleBasedStateMachine):
             people=Somebody({str(account): person for account, person in self.people.items()}),
         )
         self.terms(is_enabled=True, days=days, text=limit, images=1, death=None)
+        for account in range(3):
+            self.reserve(account, Amounts(input_tokens=2, output_tokens=1), None)
 
     @rule(
         is_enabled=st.sampled_from([True, True, True, False]),
@@ -126,6 +128,13 @@ class QuotaMachine(RuleBasedStateMachine):
         self.ground.run(lambda uow: self.service.renew(uow, call), death=death)
         self.aunt.renew(call, now)
 
+    @precondition(lambda self: self.calls)
+    @rule()
+    def lose(self) -> None:
+        """Nobody ends a call in time, and the sweeper gives it up."""
+        self.clock.move(TTL)
+        self.sweep()
+
     @precondition(lambda self: self.aunt.has_overdue(self.clock.now()))
     @rule()
     def sweep(self) -> None:
@@ -137,6 +146,13 @@ class QuotaMachine(RuleBasedStateMachine):
     def let_time_pass(self, wait: timedelta) -> None:
         """So much time passes; cycles and reservations often end at that very moment."""
         self.clock.move(wait)
+
+    @rule()
+    def let_the_cycle_end(self) -> None:
+        """Time passes until the very moment at which the first person's running cycle is over."""
+        _, resets_at = self.aunt.standing(next(iter(self.people.values())), self.clock.now())
+        if resets_at is not None:
+            self.clock.move(resets_at - self.clock.now())
 
     # ---- what must be true after every step -------------------------------------------------------------------------
 
