@@ -278,6 +278,16 @@ class WalletMachine(RuleBasedStateMachine):
             }[wait]
         )
 
+    @precondition(lambda self: self._held_until() is not None)
+    @rule(which=which)
+    def let_held_credit_expire(self, which: int) -> None:
+        """A stream renews its hold while the credit that it keeps expires, to the instant; then it delivers nothing."""
+        self.renew(which, None)
+        until = self._held_until()
+        assert until is not None, "it was there a moment ago"
+        self.clock.move(max(timedelta(0), until - self.clock.now()))
+        self.release(which, None)
+
     # ---- what must be true after every step -------------------------------------------------------------------------
 
     @invariant()
@@ -328,6 +338,10 @@ class WalletMachine(RuleBasedStateMachine):
     def _cap(self, scope: Scope, room: int | None) -> int | None:
         purse, now = self.sides[0].purse, self.clock.now()
         return None if room is None else purse.spent(scope, now) + purse.reserved(scope, now) + room
+
+    def _held_until(self) -> datetime | None:
+        coins = self.sides[0].purse.coins
+        return min((coin.expires_at for coin in coins if coin.place is Place.HELD and coin.expires_at), default=None)
 
     async def _opened(self, currency: Currency, uow: UnitOfWork) -> WalletId:
         return await self.wallets.service.of_account(uow, self.account_id, currency)
