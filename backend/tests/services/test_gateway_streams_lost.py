@@ -55,7 +55,6 @@ class TestTheGatewayDies:
         behind = gate.behind(streaming(delta(WORDS), delta(WORDS), asyncio.Event().wait))
         answer = await behind.stream(payer, asked())
         await anext(aiter(answer.reading))
-        await self.stored(gate)
 
         await self.dead(behind)
 
@@ -91,7 +90,6 @@ class TestTheGatewayDies:
         behind = gate.behind(streaming(delta(WORDS), asyncio.Event().wait))
         answer = await behind.stream(payer, asked())
         await anext(aiter(answer.reading))
-        await self.stored(gate)
 
         await self.dead(behind)
         clock.move(timedelta(seconds=900))
@@ -101,16 +99,6 @@ class TestTheGatewayDies:
         after = await gate.accounts(payer)
         assert ("late_charge", "paid") in after.entries
         assert is_booked_once(after, after.events[0].charged.micros, EstimateReason.GATEWAY_LOST)
-
-    @staticmethod
-    async def stored(gate: Gate) -> None:
-        """Waits until the first output is durable."""
-        async with asyncio.timeout(5):
-            while True:
-                async with gate.begin() as uow:
-                    found = text("SELECT count(*) FROM gateway_checkpoints WHERE has_delivered")
-                    if await uow.connection.scalar(found):
-                        return
 
 
 class TestTheBooksCannotBeReached:
@@ -187,7 +175,7 @@ class TestTheBooksCannotBeReached:
             broken.extend(["BEGIN"] * 2)
 
         payer = await gate.payer("100")
-        upstream = streaming(breaks, delta(WORDS), *[delta("never seen")] * 10, DONE)
+        upstream = streaming(delta(WORDS), breaks, delta(WORDS * 100), *[delta("never seen")] * 10, DONE)
 
         got = read(await fragile(upstream).streamed(payer, asked()))
 
@@ -195,6 +183,21 @@ class TestTheBooksCannotBeReached:
         assert got[-1]["error"]["code"] == "billing_interrupted"
         (found,) = (await gate.accounts(payer)).events
         assert found.charged.micros >= 20 * OUTPUT
+
+    async def test_when_the_first_output_comes_and_none_passes(
+        self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
+    ) -> None:
+        async def breaks() -> None:
+            broken.extend(["BEGIN"] * 2)
+
+        payer = await gate.payer("100")
+        behind = fragile(streaming(breaks, *[delta("never seen")] * 10, DONE))
+
+        with pytest.raises(BillingUnavailable):
+            await behind.stream(payer, asked())
+
+        await behind.service.close()
+        assert is_given_back(await gate.accounts(payer))
 
     async def test_when_nothing_was_delivered_and_the_job_gives_back(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str], clock: StoppedClock

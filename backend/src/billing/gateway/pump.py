@@ -146,11 +146,16 @@ class Pump:
             self._waiting = None
 
     async def _take(self, events: list[ServerSentEvent], meter: StreamMeter) -> None:
-        """Passes events on. Each is looked at by itself, so that no chunking changes a charge (G6)."""
+        """Passes events on. Each is looked at by itself, so that no chunking changes a charge (G6).
+
+        The first output waits until it is durable that there is some: from then on a crash is billable (G5).
+        """
         passed = bytearray()
         try:
             for event in events:
                 content = meter.see(event)
+                if meter.has_delivered and not self.accounts.is_durable:
+                    await self.accounts.store(meter)
                 passed += content
                 self._unlooked_bytes += len(content)
                 if self._unlooked_bytes >= _LOOK_EVERY_BYTES:
@@ -159,7 +164,7 @@ class Pump:
                     await self.accounts.look_at(meter)
         finally:
             await self._pass(passed)
-        if self.accounts.is_due(meter):
+        if self.accounts.is_due():
             await self.accounts.store(meter)
 
     async def _pass(self, passed: bytearray) -> None:
@@ -173,7 +178,7 @@ class Pump:
         """Books what was delivered, or gives everything back where nothing was, and says the last word."""
         meter = self._meter
         assert meter is not None, "an answer had begun"
-        if not _has_something_to_book(meter):
+        if not self._has_something_to_book(meter):
             await self._failed(reason or UpstreamBroken())
             return
         self._begin_answer()
@@ -193,7 +198,7 @@ class Pump:
     async def _failed(self, failure: BillingError) -> None:
         """The stream cannot go on. Nothing delivered: nothing charged, and a plain refusal if there is still time."""
         meter = self._meter
-        if meter is not None and _has_something_to_book(meter):
+        if meter is not None and self._has_something_to_book(meter):
             is_told = isinstance(failure, UpstreamFailure | GatewayStopping)
             await self._ended(failure if is_told else BillingInterrupted())
             return
@@ -203,6 +208,10 @@ class Pump:
             self.first.set_exception(failure)
         elif meter is not None:
             self.outbox.close(meter.broken(failure))
+
+    def _has_something_to_book(self, meter: StreamMeter) -> bool:
+        """Output may have passed, or the provider says at its end what an answer without words has used."""
+        return self.accounts.is_durable or (meter.is_finished and meter.measured().estimate_reason is None)
 
     def _begin_answer(self) -> None:
         self._answer(
@@ -227,11 +236,6 @@ class Pump:
         self._deadline = at
         if self._waiting is not None:
             self._waiting.reschedule(at)
-
-
-def _has_something_to_book(meter: StreamMeter) -> bool:
-    """Output was passed on, or the provider says at its end what an answer without words has used."""
-    return meter.has_delivered or (meter.is_finished and meter.measured().estimate_reason is None)
 
 
 def _seen(first: asyncio.Future[StreamedAnswer | Refused]) -> None:

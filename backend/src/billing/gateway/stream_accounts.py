@@ -58,7 +58,8 @@ class StreamEnds(Exception):
 class StreamAccounts:
     """One stream's hold or reservation, its checkpoint and its charge.
 
-    `is_left_alone` says that its lease is not to be renewed any more: the job may end it.
+    `is_durable` says that a crash from now on is billed; no output passes before. `is_left_alone` says that its lease
+    is not to be renewed any more: the job may end it.
     """
 
     def __init__(self, books: Books, call: Call, funding: Funding) -> None:
@@ -71,8 +72,8 @@ class StreamAccounts:
         self._least_step_micros = max(1, funding.held.micros // 64)
         self._stored_at = self._renewed_at = books.clock.now()
         self._stored_units = 0
-        self._is_stored = False
         self._operation_id = call.operation_id
+        self.is_durable = False
         self.is_left_alone = False
 
     def answered_by(self, target: UpstreamTarget) -> None:
@@ -92,12 +93,9 @@ class StreamAccounts:
         if sum(outcome.measured.quantities.values()) - self._stored_units >= self._books.terms.checkpoint_tokens:
             await self.store(meter)
 
-    def is_due(self, meter: StreamMeter) -> bool:
-        """The first output was passed on, or the last checkpoint is too old."""
-        if not meter.has_delivered:
-            return False
-        age = self._books.clock.now() - self._stored_at
-        return not self._is_stored or age >= self._books.terms.checkpoint_every
+    def is_due(self) -> bool:
+        """There is a checkpoint, and it is too old."""
+        return self.is_durable and self._books.clock.now() - self._stored_at >= self._books.terms.checkpoint_every
 
     async def store(self, meter: StreamMeter) -> None:
         """Makes durable what was used so far. Where that fails twice, nothing more may pass (G5).
@@ -198,7 +196,7 @@ class StreamAccounts:
                     raise StreamEnds(BillingInterrupted())
                 if is_renewal:
                     await self._renew(uow)
-        self._is_stored = True
+        self.is_durable = True
         self._stored_at = now
         self._stored_units = sum(outcome.measured.quantities.values())
         if is_renewal:
