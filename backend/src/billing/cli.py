@@ -14,6 +14,7 @@ import typer
 import uvicorn
 
 from billing import __version__, migrations
+from billing.commands.accounts import accounts
 from billing.commands.free_quota import free_quota
 from billing.commands.holds import holds
 from billing.commands.ledger import ledger
@@ -34,6 +35,7 @@ _NEW_OBJECTS_MAX = 20_000
 _LAST_BYTES_SECONDS = 20  # for whole answers, and for the last bytes of streams that were cut
 
 app = typer.Typer(help="Prepaid billing for AI products.", no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(accounts, name="accounts")
 app.add_typer(ledger, name="ledger")
 app.add_typer(holds, name="holds")
 app.add_typer(wallets, name="wallets")
@@ -124,7 +126,7 @@ def worker() -> None:
 def seed(
     customers: Annotated[int, typer.Option(min=1, max=200, help="How many demo customers to open.")] = 1,
 ) -> None:
-    """Put the demonstration's prices, free quota and customers in place; doing it again changes nothing."""
+    """Put the demonstration's prices, free quota, customers and operator in place; doing it again changes nothing."""
 
     async def run(built: Services) -> tuple[demo.Login, ...]:
         return await demo.seed(built, customers=customers)

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from testkit.actors.customer import Customer
 from testkit.stack.stack import PASSWORD, Ports, Stack
 
+OPERATOR = "operator@demo.example"
+"""Whom `billing seed` opens beside the customers, with their password."""
+
 STABLE_PORTS = Ports(web=8000, provider=8010, model=8020)
 _LOOK_SECONDS = 1.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -20,7 +23,7 @@ def run_demo(*, ports: Ports, customers: int, say: Callable[[str], None]) -> Non
         StackError: it did not start, or one of its processes ended by itself.
     """
     say("Starting PostgreSQL, the simulators, the server and its worker …")
-    with Stack.start(customers=customers, ports=ports) as stack:
+    with Stack.start(customers=customers, ports=ports, settings={"ADMIN_BILLING_ENABLED": "1"}) as stack:
         # From here on these two are waited for; the processes started so far do not inherit it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         login = stack.take_customer()
@@ -39,6 +42,7 @@ The product runs. No real money moves.
 
   Wallet page      {stack.site.href("/billing/balance")}
   Playground       {stack.site.href("/billing/playground")}
+  Prices           {stack.site.href("/pricing")}
   Gateway          {stack.site.href("/v1")}  (OpenAI-compatible)
   Payments         {stack.provider.url}/  (what the simulated provider knows: hold back, repeat, refund)
   Model provider   {stack.model.url}/v1  (simulated)
@@ -50,5 +54,12 @@ Call a model as customer1; demo-free costs nothing, demo-small and demo-large ne
   curl {stack.site.href("/v1/chat/completions")} \\
     -H 'Authorization: Bearer {api_key}' -H 'Content-Type: application/json' \\
     -d '{{"model": "demo-free", "messages": [{{"role": "user", "content": "Hello"}}]}}'
+
+Work as {OPERATOR} (the same password) at {stack.site.href("/admin/billing/…")}, or with commands in another terminal:
+
+  export DATABASE_URL='{stack.surroundings.database_url}'
+  export BILLING_MODEL_ROUTES_FILE='{stack.surroundings.routes_file}'
+  .venv/bin/billing ledger verify
+  .venv/bin/billing rates list --operator {OPERATOR}
 
 Ctrl-C stops everything."""

@@ -1,1 +1,1 @@
-"""The commands of operators: books, holds and credit, each in a file of its own."""
+"""The commands of operators: accounts, books, holds and credit, each in a file of its own."""
