@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing.gateway.errors import UpstreamBroken
-from billing.gateway.rules.chat_stream import ChatStreamMeter
+from billing.gateway.rules.chat_stream import ChatStreamMeter, asking_for_usage
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.json_fields import (
     byte_count,
@@ -18,20 +17,17 @@ from billing.gateway.rules.json_fields import (
     name_of,
     object_of,
     positive_of,
-    rendered_reply,
     rendered_request,
-    reply_object,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, text_measured, text_quantities, texts, token_usage, typical_tokens
+from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
+from billing.gateway.rules.whole_answers import answered_list, answered_object, json_delivery
 from billing.kit.errors import InvalidInput
 from billing.pricing.rules import Quantities, RateSnapshot
 from billing.quotas.rules import Amounts
-from billing.usage.rules import EstimateReason
 
-_OK = 200
 # Roles, separators and the start of the reply are tokens too, though no text of the request stands for them.
 _TOKENS_PER_MESSAGE = 8
 _TOKENS_PER_REQUEST = 8
@@ -71,10 +67,8 @@ class ChatRequest:
 
     def for_upstream(self, upstream_model: str) -> Outgoing:
         """The request under the provider's model name; a stream is always asked for its usage."""
-        changed: dict[str, Any] = {**self.fields, "model": upstream_model}
-        if self.is_stream:
-            changed["stream_options"] = {**object_of(self.fields, "stream_options"), "include_usage": True}
-        return Outgoing(rendered_request(changed))
+        fields = asking_for_usage(self.fields) if self.is_stream else self.fields
+        return Outgoing(rendered_request({**fields, "model": upstream_model}))
 
     def read(self, reply: UpstreamReply, *, public_model: str, upstream_model: str) -> Delivery:
         """The completion under the model's public name.
@@ -82,27 +76,21 @@ class ChatRequest:
         Raises:
             UpstreamBroken: it claims success without a completion, or is no answer of an API at all.
         """
-        completion = reply_object(reply.body)
-        choices = completion.get("choices") if completion else None
-        if reply.status != _OK or completion is None or not (isinstance(choices, list) and choices):
-            raise UpstreamBroken
-        if not all(isinstance(choice, dict) for choice in choices):
-            raise UpstreamBroken
-        told = completion.get("model")
-        body = {**completion, "model": public_model}
-        model_used = told if isinstance(told, str) else upstream_model
-        return Delivery(rendered_reply(body), "application/json", body, model_used)
+        body = answered_object(reply)
+        answered_list(body, "choices")
+        named = {"model": upstream_model, **body}  # a completion names its model, whatever the provider leaves out
+        return json_delivery(named, public_model=public_model, upstream_model=upstream_model)
 
     def measure(self, delivery: Delivery, rates: RateSnapshot) -> Measured:
         """The provider's count, or our own of what is delivered."""
         del rates
         assert delivery.body is not None, "a completion is an object"
-        counted = token_usage(delivery.body.get("usage"))
-        if not isinstance(counted, EstimateReason):
-            return text_measured(counted, None)
         messages = [choice.get("message") for choice in delivery.body["choices"]]
-        output_tokens = sum(typical_tokens(text) for text in texts(messages))
-        return text_measured(self.own_counter()(output_tokens), counted)
+
+        def own_count() -> Quantities:
+            return self.own_counter()(sum(typical_tokens(text) for text in texts(messages)))
+
+        return counted_text(delivery.body.get("usage"), own_count)
 
     def stream_meter(self, rates: RateSnapshot, *, public_model: str, upstream_model: str) -> ChatStreamMeter:
         """What reads and counts the streamed answer."""

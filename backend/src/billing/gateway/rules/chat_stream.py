@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.gateway.errors import UpstreamBroken
-from billing.gateway.rules.error_shape import openai_error
-from billing.gateway.rules.json_fields import rendered_reply, reply_object
-from billing.gateway.rules.metering import Measured, TextTally, text_measured, texts, token_usage, tokens_in, tokens_out
+from billing.gateway.rules.error_shape import openai_error, why_stopped
+from billing.gateway.rules.json_fields import object_of, rendered_reply, reply_object
+from billing.gateway.rules.metering import Measured, TextTally, counted_text, texts, tokens_in, tokens_out
 from billing.gateway.rules.sse import ServerSentEvent
 from billing.gateway.rules.stream_metering import Receipt
 from billing.kit.errors import BillingError
 from billing.pricing.rules import Quantities, Unit
-from billing.usage.rules import EstimateReason
 
 DONE = b"data: [DONE]\n\n"
 _DONE_DATA = "[DONE]"
@@ -98,10 +97,7 @@ class ChatStreamMeter:
 
     def measured(self) -> Measured:
         """The provider's count, unless output came after it; else our own of the texts that were passed on."""
-        counted = token_usage(self._usage)
-        if isinstance(counted, EstimateReason):
-            return text_measured(self._own_count(self._output.tokens), counted)
-        return text_measured(counted, None)
+        return counted_text(self._usage, lambda: self._own_count(self._output.tokens))
 
     def closing(self, receipt: Receipt) -> bytes:
         """A chunk with usage and cost if the client asked for usage, and the end mark."""
@@ -109,12 +105,11 @@ class ChatStreamMeter:
 
     def stopped(self, refusal: BillingError, receipt: Receipt) -> bytes:
         """A chunk that ends every open choice as cut for its length and says why, usage if asked for, the end mark."""
-        why = openai_error(refusal)["error"]
         cut = [
             {"index": index, **self._shape.nothing_written, "finish_reason": "length"}
             for index in sorted(self._open_choices)
         ]
-        billing = {**receipt.to_json(), "stopped": {name: why[name] for name in why if name not in {"type", "param"}}}
+        billing = {**receipt.to_json(), "stopped": why_stopped(refusal)}
         return _event({**self._own_chunk(), "choices": cut, "billing": billing}) + self._usage_chunk(receipt) + DONE
 
     def broken(self, error: BillingError) -> bytes:
@@ -151,6 +146,15 @@ class ChatStreamMeter:
 
     def _own_chunk(self) -> dict[str, Any]:
         return {**self._about, "object": self._shape.kind, "model": self._public_model}
+
+
+def asking_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The request for a stream that ends with its usage, whether the client wants to see that or not.
+
+    Raises:
+        InvalidInput: its `stream_options` are no object.
+    """
+    return {**fields, "stream_options": {**object_of(fields, "stream_options"), "include_usage": True}}
 
 
 def usage_view(quantities: Quantities) -> dict[str, Any]:

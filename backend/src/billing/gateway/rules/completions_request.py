@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing.gateway.rules.chat_stream import COMPLETION_CHUNK, ChatStreamMeter
+from billing.gateway.rules.chat_stream import COMPLETION_CHUNK, ChatStreamMeter, asking_for_usage
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.json_fields import (
     flag_of,
@@ -19,7 +19,7 @@ from billing.gateway.rules.json_fields import (
     rendered_request,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, text_measured, text_quantities, token_usage, typical_tokens
+from billing.gateway.rules.metering import Measured, counted_text, text_quantities, typical_tokens
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.text_inputs import TextInputs, read_texts
@@ -27,7 +27,6 @@ from billing.gateway.rules.whole_answers import answered_list, answered_object, 
 from billing.kit.errors import InvalidInput
 from billing.pricing.rules import Quantities, RateSnapshot
 from billing.quotas.rules import Amounts
-from billing.usage.rules import EstimateReason
 
 _CHOICES_IN_ALL_MAX = 2048
 
@@ -64,10 +63,8 @@ class CompletionsRequest:
 
     def for_upstream(self, upstream_model: str) -> Outgoing:
         """The request under the provider's model name; a stream is always asked for its usage."""
-        changed: dict[str, Any] = {**self.fields, "model": upstream_model}
-        if self.is_stream:
-            changed["stream_options"] = {**object_of(self.fields, "stream_options"), "include_usage": True}
-        return Outgoing(rendered_request(changed))
+        fields = asking_for_usage(self.fields) if self.is_stream else self.fields
+        return Outgoing(rendered_request({**fields, "model": upstream_model}))
 
     def read(self, reply: UpstreamReply, *, public_model: str, upstream_model: str) -> Delivery:
         """The texts under the model's public name.
@@ -83,12 +80,12 @@ class CompletionsRequest:
         """The provider's count, or our own of what is delivered."""
         del rates
         assert delivery.body is not None, "a completion is an object"
-        counted = token_usage(delivery.body.get("usage"))
-        if not isinstance(counted, EstimateReason):
-            return text_measured(counted, None)
         written = [choice.get("text") for choice in delivery.body["choices"]]
-        output_tokens = sum(typical_tokens(text) for text in written if isinstance(text, str))
-        return text_measured(self.own_count(output_tokens), counted)
+
+        def own_count() -> Quantities:
+            return self.own_count(sum(typical_tokens(text) for text in written if isinstance(text, str)))
+
+        return counted_text(delivery.body.get("usage"), own_count)
 
     def stream_meter(self, rates: RateSnapshot, *, public_model: str, upstream_model: str) -> ChatStreamMeter:
         """What reads and counts the streamed answer."""

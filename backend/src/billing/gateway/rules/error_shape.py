@@ -12,3 +12,8 @@ def openai_error(error: BillingError, kind: str = "server_error") -> dict[str, A
     facts = dict(error.facts)
     param = facts.pop("param", facts.pop("field", None))
     return {"error": {**facts, "message": error.sentence, "type": kind, "param": param, "code": error.code}}
+
+
+def why_stopped(refusal: BillingError) -> dict[str, Any]:
+    """What the end of a stream says about the refusal that ended it: code, sentence and facts."""
+    return {**refusal.facts, "message": refusal.sentence, "code": refusal.code}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -94,6 +94,14 @@ def text_quantities(
 def text_measured(quantities: Quantities, estimate_reason: EstimateReason | None) -> Measured:
     """These quantities of text; free quotas count each token with the pool that it is part of."""
     return Measured(quantities, Amounts(tokens_in(quantities), tokens_out(quantities)), estimate_reason)
+
+
+def counted_text(usage: object, own_count: Callable[[], Quantities]) -> Measured:
+    """The provider's count of text, or ours, which is made only where theirs is missing or cannot be meant."""
+    told = token_usage(usage)
+    if isinstance(told, EstimateReason):
+        return text_measured(own_count(), told)
+    return text_measured(told, None)
 
 
 def tokens_in(quantities: Quantities) -> int:

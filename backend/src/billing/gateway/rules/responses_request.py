@@ -20,7 +20,7 @@ from billing.gateway.rules.json_fields import (
     rendered_request,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, text_measured, text_quantities, texts, token_usage, typical_tokens
+from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.responses_stream import ResponsesStreamMeter, written_in
@@ -28,7 +28,6 @@ from billing.gateway.rules.whole_answers import answered_object, json_delivery
 from billing.kit.errors import InvalidInput
 from billing.pricing.rules import Quantities, RateSnapshot
 from billing.quotas.rules import Amounts
-from billing.usage.rules import EstimateReason
 
 # Roles, separators and the start of the reply are tokens too, though no text of the request stands for them.
 _TOKENS_PER_ITEM = 8
@@ -89,11 +88,12 @@ class ResponsesRequest:
         """The provider's count, or our own of what is delivered."""
         del rates
         assert delivery.body is not None, "a response is an object"
-        counted = token_usage(delivery.body.get("usage"))
-        if not isinstance(counted, EstimateReason):
-            return text_measured(counted, None)
-        output_tokens = sum(typical_tokens(text) for text in written_in(delivery.body["output"]))
-        return text_measured(self.own_count(output_tokens), counted)
+        output = delivery.body["output"]
+
+        def own_count() -> Quantities:
+            return self.own_count(sum(typical_tokens(text) for text in written_in(output)))
+
+        return counted_text(delivery.body.get("usage"), own_count)
 
     def stream_meter(self, rates: RateSnapshot, *, public_model: str, upstream_model: str) -> ResponsesStreamMeter:
         """What reads and counts the streamed answer."""

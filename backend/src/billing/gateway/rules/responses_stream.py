@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from billing.gateway.errors import UpstreamBroken
-from billing.gateway.rules.error_shape import openai_error
+from billing.gateway.rules.error_shape import openai_error, why_stopped
 from billing.gateway.rules.json_fields import rendered_reply, reply_object
-from billing.gateway.rules.metering import Measured, TextTally, text_measured, texts, token_usage, tokens_in, tokens_out
+from billing.gateway.rules.metering import Measured, TextTally, counted_text, texts, tokens_in, tokens_out
 from billing.gateway.rules.sse import ServerSentEvent
 from billing.gateway.rules.stream_metering import Receipt
 from billing.kit.errors import BillingError
 from billing.pricing.rules import Quantities, Unit
-from billing.usage.rules import EstimateReason
 
 _DONE_DATA = "[DONE]"
 _ENDS = frozenset({"response.completed", "response.incomplete"})
@@ -78,11 +77,11 @@ class ResponsesStreamMeter:
 
     def measured(self) -> Measured:
         """The provider's count, else our own of what was passed on."""
-        counted = token_usage(self._usage)
-        if isinstance(counted, EstimateReason):
-            written = max((tally.tokens for tally in self._tellings.values()), default=0)
-            return text_measured(self._own_count(written), counted)
-        return text_measured(counted, None)
+
+        def own_count() -> Quantities:
+            return self._own_count(max((tally.tokens for tally in self._tellings.values()), default=0))
+
+        return counted_text(self._usage, own_count)
 
     def closing(self, receipt: Receipt) -> bytes:
         """The event with the whole response, with its cost beside its usage; one of ours if the provider sent none."""
@@ -91,10 +90,8 @@ class ResponsesStreamMeter:
 
     def stopped(self, refusal: BillingError, receipt: Receipt) -> bytes:
         """The response as incomplete, with the reason and what it cost."""
-        why = openai_error(refusal)["error"]
-        told = {name: why[name] for name in why if name not in {"type", "param"}}
         last = self._own_end("response.incomplete", "incomplete", reason=refusal.code)
-        return _event(self._with_cost(last, receipt, stopped=told))
+        return _event(self._with_cost(last, receipt, stopped=why_stopped(refusal)))
 
     def broken(self, error: BillingError) -> bytes:
         """An error event of this route, which the official client raises because of its `error` member."""
