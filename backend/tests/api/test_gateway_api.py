@@ -175,7 +175,9 @@ class TestTheClientsOwnLimit:
 
         answer = await http.post(DOORS[0], json=chat(), headers=headers)
 
-        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (400, "invalid_request")
+        assert error["param"] == "X-Billing-Max-Reply-Cost"
 
 
 class TestARefusal:

@@ -86,6 +86,7 @@ class TestRatesOnTheCommandLine:
         listed = shell.run("list", "--model", "m")
         exported = shell.run("export", str(shell.folder / "out.xlsx"))
         complete = shell.run("missing", "--currency", "rub")
+        again = shell.run("import", str(shell.folder / "out.xlsx"))
 
         assert missing == (1, "m RUB any: no rate at all\n1 missing.\n")
         assert "row 3: create m output_tokens 0.50 RUB" in previewed[1]
@@ -95,10 +96,11 @@ class TestRatesOnTheCommandLine:
         assert exported[0] == 0
         assert len(XlsxSheets().read((shell.folder / "out.xlsx").read_bytes())) == 3
         assert complete == (0, "0 missing.\n")
+        assert again == (0, "0 rates to publish, 2 unchanged, 0 errors.\nNothing was published.\n")
 
     def test_that_cannot_be_published_are_named_by_row_with_exit_code_1(self, shell: Shell) -> None:
         code, output = shell.run("import", shell.sheet(["m", "input_tokens", "0", "RUB", "p"]))
 
         assert code == 1
         assert "row 2: error:" in output
-        assert "Nothing was published." in output
+        assert output.endswith("0 rates to publish, 0 unchanged, 1 errors.\nNothing was published.\n")

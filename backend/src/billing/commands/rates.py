@@ -69,7 +69,6 @@ def import_rates(
     if not token:
         preview = as_operator(operator, lambda built, principal: built.rate_desk.preview(principal, content))
         _show(preview)
-        typer.echo(f"Nothing was published. To publish exactly this: --token {preview.token}")
         raise typer.Exit(1 if preview.plan.errors else 0)
     applied = as_operator(
         operator,
@@ -81,13 +80,19 @@ def import_rates(
 
 
 def _show(preview: ImportPreview) -> None:
-    for change in preview.plan.changes:
+    """Every row that says something, and what can be done now: nothing, while there are errors or no changes."""
+    plan = preview.plan
+    for change in plan.changes:
         before = "" if change.before is None else f", before {change.before.rate.price}"
         after = change.after
         typer.echo(f"row {change.row}: {change.action} {after.model} {after.unit} {after.price}{before}")
-    for kind, remarks in (("warning", preview.plan.warnings), ("error", preview.plan.errors)):
+    for kind, remarks in (("warning", plan.warnings), ("error", plan.errors)):
         for remark in remarks:
             typer.echo(f"row {remark.row}: {kind}: {' '.join(filter(None, (remark.column, remark.sentence)))}")
+    typer.echo(f"{len(plan.changes)} rates to publish, {plan.unchanged} unchanged, {len(plan.errors)} errors.")
+    typer.echo("Nothing was published.")
+    if plan.changes and not plan.errors:
+        typer.echo(f"To publish exactly this: --token {preview.token} --reason WHY")
 
 
 def _line(published: PublishedRate) -> str:

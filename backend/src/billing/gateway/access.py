@@ -67,7 +67,10 @@ async def max_reply_cost(request: Request) -> Money | None:
     text = request.headers.get(MAX_REPLY_COST_HEADER)
     if text is None:
         return None
-    limit = Money.from_decimal(text.strip(), service_of(request, GatewayService).currency)
+    try:
+        limit = Money.from_decimal(text.strip(), service_of(request, GatewayService).currency)
+    except InvalidInput as unreadable:
+        raise InvalidInput(MAX_REPLY_COST_HEADER, unreadable.sentence) from None
     if limit.micros < 0:
         raise InvalidInput(MAX_REPLY_COST_HEADER, "The most that a reply may cost is not negative.")
     return limit
