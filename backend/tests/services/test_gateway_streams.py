@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from backend.tests.builders.gateway import Gate, free_terms
+from backend.tests.builders.gateway import GIFT, Gate, free_terms
+from backend.tests.builders.pricing import new_rate
 from backend.tests.builders.streams import (
     INPUT,
     OUTPUT,
@@ -22,6 +24,7 @@ from backend.tests.builders.streams import (
     read,
 )
 from backend.tests.builders.wallets import rub
+from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.model_upstream import DONE, Script, ScriptedUpstream, Step, delta, event, streaming, usage
 from billing.gateway.calls import Answer, StreamedAnswer
 from billing.gateway.errors import (
@@ -32,6 +35,7 @@ from billing.gateway.errors import (
 )
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.paid_request import Incoming
+from billing.pricing.rules import Unit
 from billing.pricing.seed import DEMO_FREE
 from billing.usage.rules import BillingSource, EstimateReason
 from billing.wallets.errors import InsufficientFunds
@@ -395,3 +399,47 @@ class TestMoneyRunsOut:
             charges.add((await gate.accounts(payer)).events[0].charged.micros)
 
         assert len(charges) == 1
+
+    async def test_never_of_a_model_that_costs_nothing(self, gate: Gate, clock: StoppedClock) -> None:
+        clock.move(timedelta(days=2))  # the free price stays in this worker's database, out of other tests' sight
+        free = [new_rate(GIFT, unit, "0", at=clock.now(), is_free=True) for unit in (Unit.INPUT, Unit.OUTPUT)]
+        async with gate.begin() as uow:
+            await gate.pricing.publish(uow, free)
+        payer = await gate.payer()
+        steps = [*[delta(WORDS * 5)] * 60, delta(finish="stop"), usage(10, 6000), DONE]
+
+        got = read(await gate.behind(streaming(*steps)).streamed(payer, asked(model=GIFT, max_tokens=None)))
+
+        (found,) = (await gate.accounts(payer)).events
+        assert (len(got), got[-1]) == (62, "[DONE]")
+        assert (found.charged.micros, found.quantities[Unit.OUTPUT]) == (0, 6000)
+
+
+class TestTheFreeQuotaRunsOut:
+    async def test_the_reservation_grows_while_something_is_left(self, gate: Gate) -> None:
+        await gate.set_terms(free_terms(output_tokens=10_000))
+        payer = await gate.payer()
+        steps = [*[delta(WORDS * 5)] * 60, delta(finish="stop"), usage(10, 6000), DONE]
+
+        got = read(await gate.behind(streaming(*steps)).streamed(payer, asked(model=DEMO_FREE, max_tokens=None)))
+
+        after = await gate.accounts(payer)
+        assert got[-1] == "[DONE]"
+        assert [(metric.used, metric.reserved) for metric in after.free.metrics][:2] == [(10, 0), (6000, 0)]
+        assert after.drifts == ()
+
+    async def test_the_stream_ends_cleanly_and_says_why(self, gate: Gate) -> None:
+        await gate.set_terms(free_terms(output_tokens=4200))
+        payer = await gate.payer("100")
+        upstream = streaming(*[delta(WORDS * 5)] * 200, delta(finish="stop"), usage(10, 20_000), DONE)
+
+        got = read(await gate.behind(upstream).streamed(payer, asked(model=DEMO_FREE, max_tokens=50_000)))
+
+        after = await gate.accounts(payer)
+        (found,) = after.events
+        used = after.free.metrics[1].used
+        assert got[-1] == "[DONE]"
+        assert got[-2]["billing"]["stopped"]["code"] == "quota_exceeded"
+        assert 4200 <= used == found.quantities[Unit.OUTPUT] < 4200 + 1000
+        assert (found.billing_source, after.balance.available) == (BillingSource.LEAD_MAGNET, rub("100"))
+        assert (after.free.metrics[1].reserved, after.drifts) == (0, ())

@@ -54,6 +54,10 @@ class Newcomer:
         async with self.wallets.begin() as uow:
             await self.service.release(uow, operation_id)
 
+    async def extend(self, operation_id: str, to: Amounts) -> Reserved | NotAvailable:
+        async with self.wallets.begin() as uow:
+            return await self.service.extend(uow, operation_id, to)
+
     async def renew(self, operation_id: str) -> None:
         async with self.wallets.begin() as uow:
             await self.service.renew(uow, operation_id)
@@ -272,6 +276,46 @@ class TestEveryMetric:
 
         assert isinstance(drawn, Reserved)
         assert written == NotAvailable(Unavailable.EXHAUSTED, Metric.INPUT_TOKENS, limit=0, used=0, required=1)
+
+
+class TestExtending:
+    async def test_sets_the_growth_aside_once(self, newcomer: Newcomer) -> None:
+        operation_id = await newcomer.reserved(Amounts(30, 20))
+
+        for _ in range(2):
+            assert await newcomer.extend(operation_id, Amounts(10, 35)) == Reserved(operation_id, 1, Amounts(30, 35))
+
+        assert await newcomer.counters() == [(0, 30), (0, 35)]
+
+    async def test_beyond_what_is_left_changes_nothing(self, newcomer: Newcomer) -> None:
+        operation_id = await newcomer.reserved(Amounts(30, 20))
+
+        refused = await newcomer.extend(operation_id, Amounts(30, 51))
+
+        assert refused == NotAvailable(Unavailable.EXHAUSTED, Metric.OUTPUT_TOKENS, limit=50, used=20, required=31)
+        assert await newcomer.counters() == [(0, 30), (0, 20)]
+
+    async def test_in_parallel_never_exceeds_the_limit(self, newcomer: Newcomer) -> None:
+        operations = [await newcomer.reserved(Amounts(1, 5)) for _ in range(5)]
+
+        grown = await asyncio.gather(*(newcomer.extend(operation_id, Amounts(1, 15)) for operation_id in operations))
+
+        assert sum(isinstance(outcome, Reserved) for outcome in grown) == 2
+        assert await newcomer.counters() == [(0, 5), (0, 45)]
+
+    async def test_ends_with_the_free_offer(self, newcomer: Newcomer) -> None:
+        operation_id = await newcomer.reserved(Amounts(1, 5))
+        await put_in_force(newcomer, Amounts(100, 50), is_enabled=False)
+
+        assert await newcomer.extend(operation_id, Amounts(1, 6)) == NotAvailable(Unavailable.DISABLED)
+
+    async def test_of_what_has_ended_is_refused(self, newcomer: Newcomer) -> None:
+        operation_id = await newcomer.reserved(Amounts(1, 5))
+        await newcomer.release(operation_id)
+
+        for ended in (operation_id, "opr_unknown"):
+            with pytest.raises(ReservationEnded):
+                await newcomer.extend(ended, Amounts(1, 6))
 
 
 class TestRenewing:

@@ -21,6 +21,7 @@ from billing.kit.errors import BillingError
 from billing.kit.money import Money
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.quotas.errors import ReservationEnded
+from billing.quotas.rules import NOTHING, Amounts, Metric, NotAvailable, growth_to
 from billing.quotas.service import QuotaService
 from billing.usage.errors import UsageEventReused
 from billing.usage.rules import BillingSource, EstimateReason
@@ -70,6 +71,7 @@ class StreamAccounts:
         self._held = funding.held
         self._step_micros = max(1, funding.held.micros // 2)
         self._least_step_micros = max(1, funding.held.micros // 64)
+        self._reserved = call.request.free_bounds
         self._stored_at = self._renewed_at = books.clock.now()
         self._stored_units = 0
         self._operation_id = call.operation_id
@@ -90,6 +92,8 @@ class StreamAccounts:
         outcome = self._outcome(meter)
         if self._funding.source is BillingSource.PAYG:
             await self._keep_covered(cost_of(outcome, self._funding))
+        elif self._funding.source is BillingSource.LEAD_MAGNET:
+            await self._keep_reserved(outcome.measured.free)
         if sum(outcome.measured.quantities.values()) - self._stored_units >= self._books.terms.checkpoint_tokens:
             await self.store(meter)
 
@@ -159,13 +163,16 @@ class StreamAccounts:
         _log.error("settlement_left_to_the_job", operation_id=self._operation_id)
 
     async def _keep_covered(self, cost: Money) -> None:
-        """Lets the hold grow before it is used up, in smaller steps where a larger one is refused; then stops."""
-        while cost.micros + self._step_micros // 2 >= self._held.micros:
+        """Lets the hold grow before it is used up, in smaller steps where a larger one is refused; then stops.
+
+        What costs nothing needs no cover, and what costs just what is held is covered.
+        """
+        while cost.micros and cost.micros + self._step_micros // 2 >= self._held.micros:
             refusal = await self._grown_to(Money(cost.micros + self._step_micros, cost.currency))
             if refusal is None:
                 return
             is_last_step = self._step_micros <= self._least_step_micros
-            if is_last_step and cost >= self._held:
+            if is_last_step and cost > self._held:
                 raise StreamEnds(refusal) from refusal
             if is_last_step:
                 return
@@ -183,6 +190,26 @@ class StreamAccounts:
             return refusal
         self._held = hold.amount
         return None
+
+    async def _keep_reserved(self, used: Amounts) -> None:
+        """Lets the reservation of a free call grow once it is used up, by as much as it began with, else just to what
+        is used already; then stops.
+        """
+        if growth_to(used, self._reserved) == NOTHING:
+            return
+        began_with, reserved = self._call.request.free_bounds, self._reserved
+        step = Amounts(*(began_with.of(metric) if used.of(metric) > reserved.of(metric) else 0 for metric in Metric))
+        try:
+            with failing_closed():
+                async with self._books.begin() as uow:
+                    grown = await self._books.quotas.extend(uow, self._operation_id, used + step)
+                    if isinstance(grown, NotAvailable):
+                        grown = await self._books.quotas.extend(uow, self._operation_id, used)
+        except ReservationEnded as ended:
+            raise StreamEnds(ended) from ended
+        if isinstance(grown, NotAvailable):
+            raise StreamEnds(grown.refusal())
+        self._reserved = grown.amounts
 
     async def _store(self, outcome: Outcome) -> None:
         """Writes the checkpoint, and renews once in a lease what was set aside."""

@@ -69,6 +69,11 @@ SELECT number, starts_at, {_listed("{}_used")}, {_listed("{}_reserved")}
 FROM free_quota_cycles WHERE holder_id = %(holder_id)s ORDER BY number DESC LIMIT 1 FOR UPDATE
 """  # noqa: S608 - put together from constants of this file
 
+_CYCLE = f"""
+SELECT number, starts_at, {_listed("{}_used")}, {_listed("{}_reserved")}
+FROM free_quota_cycles WHERE holder_id = %(holder_id)s AND number = %(number)s FOR UPDATE
+"""  # noqa: S608 - put together from constants of this file
+
 _OPEN_CYCLE = """
 INSERT INTO free_quota_cycles (holder_id, number, starts_at) VALUES (%(holder_id)s, %(number)s, %(starts_at)s)
 ON CONFLICT DO NOTHING
@@ -83,6 +88,15 @@ INSERT INTO free_quota_reservations (operation_id, account_id, holder_id, cycle_
                                      {_listed("{}_reserved")})
 VALUES (%(operation_id)s, %(account_id)s, %(holder_id)s, %(cycle_number)s, 'open', %(at)s, %(expires_at)s,
         {_listed("%({})s")})
+"""  # noqa: S608 - put together from constants of this file
+
+_GROW = f"""
+WITH cycle AS (
+    UPDATE free_quota_cycles SET {_listed("{0}_reserved = {0}_reserved + %({0})s")}
+    WHERE holder_id = %(holder_id)s AND number = %(cycle_number)s
+)
+UPDATE free_quota_reservations SET {_listed("{0}_reserved = {0}_reserved + %({0})s")}
+WHERE operation_id = %(operation_id)s
 """  # noqa: S608 - put together from constants of this file
 
 _RESERVATION = f"""
@@ -133,6 +147,14 @@ async def lock_newest_cycle(uow: UnitOfWork, holder_id: str) -> Cycle | None:
     return None if row is None else _cycle(row)
 
 
+async def lock_cycle(uow: UnitOfWork, holder_id: str, number: int) -> Cycle:
+    """This cycle of the holder, whether it runs or is over."""
+    values = {"holder_id": holder_id, "number": number}
+    row = await (await (await driver_of(uow)).execute(_CYCLE, values)).fetchone()
+    assert row is not None, "a reservation has its cycle"
+    return _cycle(row)
+
+
 async def open_cycle(uow: UnitOfWork, holder_id: str, number: int, starts_at: datetime) -> None:
     """Opens the cycle; does nothing if somebody else has just done so, after waiting for them to commit."""
     values = {"holder_id": holder_id, "number": number, "starts_at": starts_at}
@@ -151,6 +173,17 @@ async def place(uow: UnitOfWork, reservation: Reservation, *, at: datetime, expi
         **_values("{}", reservation.reserved),
     }
     await (await driver_of(uow)).execute(_PLACE, values, prepare=True)
+
+
+async def grow(uow: UnitOfWork, reservation: Reservation, growth: Amounts) -> None:
+    """Adds to an open reservation and to its cycle's counters."""
+    values = {
+        "operation_id": reservation.operation_id,
+        "holder_id": reservation.holder_id,
+        "cycle_number": reservation.cycle_number,
+        **_values("{}", growth),
+    }
+    await (await driver_of(uow)).execute(_GROW, values)
 
 
 async def lock_reservation(uow: UnitOfWork, operation_id: str) -> Reservation | None:

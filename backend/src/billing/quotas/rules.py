@@ -289,6 +289,11 @@ def first_exceeded(terms: FreeTerms, taken: Amounts, estimate: Amounts) -> Metri
     return next((m for m in needed if taken.of(m) + estimate.of(m) > terms.limits.of(m)), None)
 
 
+def growth_to(wanted: Amounts, reserved: Amounts) -> Amounts:
+    """How much of each metric is missing; where more is reserved than wanted, nothing is."""
+    return Amounts(*(max(0, wanted.of(metric) - reserved.of(metric)) for metric in Metric))
+
+
 def exhausted(terms: FreeTerms, taken: Amounts, estimate: Amounts, burn_order: BurnOrder) -> NotAvailable | None:
     """Why the estimate does not fit beside what is taken, or None if it does."""
     metric = first_exceeded(terms, taken, estimate)

@@ -27,6 +27,7 @@ from billing.quotas.rules import (
     StartsReport,
     Unavailable,
     exhausted,
+    growth_to,
     require_meaningful,
     standing_of,
 )
@@ -108,6 +109,28 @@ class QuotaService:
     async def renew(self, uow: UnitOfWork, operation_id: str) -> None:
         """Keeps the reservation of a call that still runs from expiring; one that has ended stays as it is."""
         await changes.renew(uow, operation_id, self._clock.now() + self._settings.reservation_ttl)
+
+    async def extend(self, uow: UnitOfWork, operation_id: str, to: Amounts) -> Reserved | NotAvailable:
+        """Lets the reservation of a call that still runs grow up to `to`, if all of it fits; it never shrinks.
+
+        The growth counts in the cycle of the reservation, by the terms that are in force now.
+
+        Raises:
+            ReservationEnded: there is no such reservation, or it has ended.
+        """
+        reservation = await changes.lock_reservation(uow, operation_id)
+        if reservation is None or reservation.state is not ReservationState.OPEN:
+            raise ReservationEnded(operation_id, "unknown" if reservation is None else reservation.state)
+        growth = growth_to(to, reservation.reserved)
+        cycle = await changes.lock_cycle(uow, reservation.holder_id, reservation.cycle_number)
+        terms, order = await self.terms(uow), await self.burn_order(uow, reservation.account_id)
+        if terms is None or not terms.is_enabled:
+            return NotAvailable(Unavailable.DISABLED, burn_order=order)
+        not_free = exhausted(terms, cycle.used + cycle.reserved, growth, order)
+        if not_free is not None:
+            return not_free
+        await changes.grow(uow, reservation, growth)
+        return Reserved(operation_id, cycle.number, reservation.reserved + growth)
 
     async def finalise(self, uow: UnitOfWork, operation_id: str, actual: Amounts) -> None:
         """Counts what was really used, even above what was set aside, and even after the reservation expired.
