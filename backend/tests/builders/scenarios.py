@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from backend.tests.builders.gateway import UPSTREAM_KEY, Gate, Payer, Provider
+from backend.tests.builders.gateway_doors import OPERATIONS
 from backend.tests.builders.limits import account_wallet, wanted
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
@@ -26,16 +27,6 @@ from billing.gateway.rules.paid_request import Incoming
 from billing.kit.errors import BillingError
 from billing.pricing.rules import Unit
 
-OPERATIONS = {
-    Door.CHAT: "create_chat_completion",
-    Door.RESPONSES: "create_response",
-    Door.COMPLETIONS: "create_completion",
-    Door.EMBEDDINGS: "create_embedding",
-    Door.IMAGES: "generate_images",
-    Door.IMAGE_EDITS: "edit_images",
-    Door.SPEECH: "create_speech",
-    Door.TRANSCRIPTIONS: "create_transcription",
-}
 UPSTREAM_MODELS = {
     "demo-small": "gpt-4o-mini",
     "demo-free": "free-chat",

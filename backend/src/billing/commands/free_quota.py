@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from billing.commands.holds import REQUEST_ID, Operator, Reason
-from billing.commands.running import as_operator, with_services
+from billing.commands.running import REQUEST_ID, Operator, Reason, as_operator, with_services
 from billing.kit.errors import SettingsError
 from billing.quotas.rules import LIMIT_MAX, Amounts, FreeTerms
 from billing.quotas.schemas import FreeTermsView, StartsReportView

@@ -8,15 +8,11 @@ import typer
 
 from billing.admin.hold_desk import OddHold
 from billing.admin.rules import Oddity
-from billing.commands.running import as_operator
+from billing.commands.running import REQUEST_ID, Operator, Reason, as_operator
 from billing.kit.money import Money, parse_currency
 from billing.kit.pagination import PAGE_SIZE_MAX
 
 holds = typer.Typer(help="Holds that are stuck or odd.", no_args_is_help=True)
-
-Operator = Annotated[str, typer.Option(help="The e-mail of the operator who does this.")]
-Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
-REQUEST_ID = "command"  # nothing came over HTTP
 
 
 @holds.command(name="list")

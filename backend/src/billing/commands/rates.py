@@ -7,16 +7,13 @@ from typing import Annotated
 
 import typer
 
-from billing.commands.running import as_operator
+from billing.commands.running import REQUEST_ID, Operator, Reason, as_operator
 from billing.kit.money import parse_currency
 from billing.kit.pagination import PAGE_SIZE_MAX
 from billing.pricing.rate_desk import ImportPreview
 from billing.pricing.rules import DISPLAY_UNITS, PublishedRate, RateFilter, Standing, display_price_of
 
 rates = typer.Typer(help="Rate cards.", no_args_is_help=True)
-
-Operator = Annotated[str, typer.Option(help="The e-mail of the operator who does this.")]
-_REQUEST_ID = "command"  # nothing came over HTTP
 
 
 @rates.command(name="list")
@@ -62,7 +59,7 @@ def import_rates(
     operator: Operator,
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The XLSX file to read.")],
     token: Annotated[str, typer.Option(help="The preview's token; without it, only the preview is shown.")] = "",
-    reason: Annotated[str, typer.Option(help="Why, for the audit trail.")] = "",
+    reason: Reason = "",
 ) -> None:
     """Show what a spreadsheet would change, or with that preview's token publish it whole."""
     content = file.read_bytes()
@@ -73,7 +70,7 @@ def import_rates(
     applied = as_operator(
         operator,
         lambda built, principal: built.rate_desk.apply(
-            principal, content, token=token, reason=reason, request_id=_REQUEST_ID
+            principal, content, token=token, reason=reason, request_id=REQUEST_ID
         ),
     )
     typer.echo(f"{len(applied.plan.changes)} rates published, {applied.plan.unchanged} unchanged.")

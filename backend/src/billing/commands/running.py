@@ -1,4 +1,4 @@
-"""What every command stands on: the settings, the database that they name, and the services over it."""
+"""What every command stands on: the settings, the database that they name, the services over it, and the operator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 import uvloop
@@ -20,6 +20,10 @@ from billing.wiring.services import Services, services
 from billing.wiring.settings import Settings, read_settings
 
 T = TypeVar("T")
+
+Operator = Annotated[str, typer.Option(help="The e-mail of the operator who does this.")]
+Reason = Annotated[str, typer.Option(help="Why, for the audit trail.")]
+REQUEST_ID = "command"  # nothing came over HTTP
 
 
 @contextmanager

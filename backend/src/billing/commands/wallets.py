@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from billing.admin.credit_desk import Given, GrantSource
-from billing.commands.holds import REQUEST_ID, Operator, Reason
-from billing.commands.running import as_operator, moment
+from billing.commands.running import REQUEST_ID, Operator, Reason, as_operator, moment
 from billing.customers.rules import AccountId
 from billing.kit.money import Money, parse_currency
 
