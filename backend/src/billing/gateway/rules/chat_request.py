@@ -23,6 +23,7 @@ from billing.gateway.rules.json_fields import (
 from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
+from billing.gateway.rules.unpriced import require_own_parts, require_priced
 from billing.gateway.rules.whole_answers import answered_list, answered_object, json_delivery
 from billing.kit.errors import InvalidInput
 from billing.pricing.rules import Quantities, RateSnapshot
@@ -66,9 +67,14 @@ class ChatRequest:
         return Amounts(self.input_tokens_bound, self.output_tokens_bound)
 
     def for_upstream(self, upstream_model: str) -> Outgoing:
-        """The request under the provider's model name; a stream is always asked for its usage."""
+        """The request under the provider's model name; a stream is always asked for its usage.
+
+        The provider keeps nothing of it, nor what only a kept answer may carry: no route here leads back to that.
+        """
         fields = asking_for_usage(self.fields) if self.is_stream else self.fields
-        return Outgoing(rendered_request({**fields, "model": upstream_model}))
+        kept = ("store", "metadata") if flag_of(self.fields, "store") else ()
+        passed = {name: value for name, value in fields.items() if name not in kept}
+        return Outgoing(rendered_request({**passed, "model": upstream_model}))
 
     def read(self, reply: UpstreamReply, *, public_model: str, upstream_model: str) -> Delivery:
         """The completion under the model's public name.
@@ -124,18 +130,24 @@ def read_chat_request(incoming: Incoming, bounds: QuoteBounds) -> ChatRequest:
     """The request with its bounds.
 
     Raises:
-        InvalidInput: not a JSON object, or a member that counts for the price is malformed; `field` names it.
+        InvalidInput: not a JSON object, a member that counts for the price is malformed, or one that has no price
+            here; `field` names it.
     """
     fields = request_object(incoming.content)
+    require_priced(fields)
+    flag_of(fields, "store")
     is_stream = flag_of(fields, "stream")
     stream_options = object_of(fields, "stream_options")
     model = name_of(fields)
     messages = fields.get("messages")
     if not (isinstance(messages, list) and messages and all(map(_is_message, messages))):
         raise InvalidInput("messages", "`messages` is a list of at least one message with a role.")
+    _require_own_messages(messages)
     choices = positive_of(fields, "n") or 1
     if choices > bounds.choices_max:
         raise InvalidInput("n", f"`n` is at most {bounds.choices_max}.")
+    # A prediction that turns out wrong is charged as output, beyond what is shown.
+    predicted = byte_count(fields["prediction"]) if object_of(fields, "prediction") else 0
     limits = [limit for limit in (positive_of(fields, name) for name in _LIMIT_FIELDS) if limit is not None]
     # Providers differ in which of the two names they obey, so the larger one counts.
     asked = max(limits, default=None)
@@ -144,7 +156,7 @@ def read_chat_request(incoming: Incoming, bounds: QuoteBounds) -> ChatRequest:
         model=model,
         fields=fields,
         input_tokens_bound=_input_tokens_bound(fields, messages, bounds),
-        output_tokens_bound=choices * (default if asked is None else min(asked, default)),
+        output_tokens_bound=choices * (predicted + (default if asked is None else min(asked, default))),
         output_tokens_asked=None if asked is None else choices * asked,
         choices=choices,
         is_stream=is_stream,
@@ -156,11 +168,19 @@ def _is_message(message: object) -> bool:
     return isinstance(message, dict) and isinstance(message.get("role"), str)
 
 
+def _require_own_messages(messages: list[dict[str, Any]]) -> None:
+    for message in messages:
+        if message.get("audio") is not None:
+            raise InvalidInput("messages", "`messages` hold no `audio`: an answer in sound is not offered here.")
+        content = message.get("content")
+        require_own_parts(content if isinstance(content, list) else (), "messages")
+
+
 def _input_tokens_bound(fields: Mapping[str, Any], messages: list[dict[str, Any]], bounds: QuoteBounds) -> int:
     """A token is at least one byte of UTF-8, so the whole request's bytes bound its tokens, whatever members it has.
 
-    Pictures are the exception: their bytes say little about their tokens, so each counts as the most that one can be.
-    A file may be named by an id, so it counts as much besides its bytes.
+    Pictures are the exception: their bytes say little about their tokens, so each counts as the most that one can be;
+    a file may hold pictures, so it counts as much besides its bytes.
     """
     opaque = 0
     slim = list(messages)

@@ -23,6 +23,7 @@ from billing.gateway.rules.metering import Measured, counted_text, text_quantiti
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.text_inputs import TextInputs, read_texts
+from billing.gateway.rules.unpriced import require_priced
 from billing.gateway.rules.whole_answers import answered_list, answered_object, json_delivery
 from billing.kit.errors import InvalidInput
 from billing.pricing.rules import Quantities, RateSnapshot
@@ -117,6 +118,7 @@ def read_completions_request(incoming: Incoming, bounds: QuoteBounds) -> Complet
         InvalidInput: not a JSON object, or a member that counts for the price is malformed; `field` names it.
     """
     fields = request_object(incoming.content)
+    require_priced(fields)
     is_stream = flag_of(fields, "stream")
     texts = read_texts(fields, "prompt")
     shown = _at_most(fields, "n", bounds.choices_max)

@@ -24,6 +24,7 @@ from billing.gateway.rules.metering import Measured, counted_text, text_quantiti
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.responses_stream import ResponsesStreamMeter, written_in
+from billing.gateway.rules.unpriced import require_own_parts, require_priced
 from billing.gateway.rules.whole_answers import answered_object, json_delivery
 from billing.kit.errors import InvalidInput
 from billing.pricing.rules import Quantities, RateSnapshot
@@ -40,8 +41,6 @@ _NO_PROMPT = frozenset({"role", "id", "type", "status", "call_id", "image_url", 
 # What stands elsewhere at the provider: nobody can say what it costs before the call, nor whose it is, since all
 # customers share our account there.
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt")
-# Tools that the provider itself runs have prices of their own, which no rate card here knows.
-_TOOLS = ("function", "custom")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def read_responses_request(incoming: Incoming, bounds: QuoteBounds) -> Responses
 
     Raises:
         InvalidInput: not a JSON object, a member that counts for the price is malformed, or one that names what
-            stands at the provider or runs there; `field` names it.
+            stands at the provider, runs there or has no price here; `field` names it.
     """
     fields = request_object(incoming.content)
     is_stream = flag_of(fields, "stream")
@@ -128,7 +127,7 @@ def read_responses_request(incoming: Incoming, bounds: QuoteBounds) -> Responses
     elsewhere = next((name for name in _ELSEWHERE if fields.get(name) is not None), None)
     if elsewhere is not None:
         raise InvalidInput(elsewhere, f"`{elsewhere}` is not offered here; send the whole conversation as `input`.")
-    _require_own_tools(fields.get("tools"))
+    require_priced(fields)
     asked = positive_of(fields, "max_output_tokens")
     default = bounds.output_tokens_default
     return ResponsesRequest(
@@ -141,15 +140,6 @@ def read_responses_request(incoming: Incoming, bounds: QuoteBounds) -> Responses
     )
 
 
-def _require_own_tools(tools: object) -> None:
-    if tools is None:
-        return
-    if not (isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools)):
-        raise InvalidInput("tools", "`tools` is a list of tools.")
-    if any(tool.get("type") not in _TOOLS for tool in tools):
-        raise InvalidInput("tools", "`tools` are functions and custom tools; those that a provider runs have no price.")
-
-
 def _input_tokens_bound(fields: Mapping[str, Any], bounds: QuoteBounds) -> int:
     """A token is at least one byte of UTF-8, so the whole request's bytes bound its tokens, whatever members it has.
 
@@ -158,6 +148,7 @@ def _input_tokens_bound(fields: Mapping[str, Any], bounds: QuoteBounds) -> int:
     """
     items = _read_input(fields.get("input"))
     parts = [part for item in items for part in (item, *_parts_of(item))]
+    require_own_parts(parts, "input")
     opaque = [part for part in parts if part.get("type") in _OPAQUE]
     pictures = sum(byte_count(part.get("image_url")) for part in opaque if part.get("type") == _PICTURE)
     overhead = _TOKENS_PER_REQUEST + _TOKENS_PER_ITEM * max(1, len(items))
