@@ -84,7 +84,7 @@ class TestTimeZones:
         assert refusal.value.field == "time_zone"
 
 
-class TestNamesAndPasswords:
+class TestNamesReasonsAndPasswords:
     def test_a_name_is_trimmed(self) -> None:
         assert rules.check_name("  Ada Лавлейс ") == "Ada Лавлейс"
 
@@ -92,6 +92,16 @@ class TestNamesAndPasswords:
     def test_a_name_that_cannot_be_shown_is_refused(self, name: str) -> None:
         with pytest.raises(InvalidInput):
             rules.check_name(name)
+
+    def test_a_reason_is_trimmed(self) -> None:
+        assert rules.check_reason("  the provider was down ") == "the provider was down"
+
+    @pytest.mark.parametrize("reason", ["", "   ", "a" * 501, "because\x00", "because\nof this"])
+    def test_a_reason_that_nobody_can_read_is_refused(self, reason: str) -> None:
+        with pytest.raises(InvalidInput) as refusal:
+            rules.check_reason(reason)
+
+        assert refusal.value.facts == {"field": "reason"}
 
     @pytest.mark.parametrize("password", ["", "1234567", "a" * 201])
     def test_a_password_too_short_or_too_long_is_refused_and_not_repeated(self, password: str) -> None:

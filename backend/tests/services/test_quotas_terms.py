@@ -14,6 +14,7 @@ from backend.tests.builders.wallets import Wallets
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.errors import Forbidden
 from billing.customers.rules import OperatorRole, Role
+from billing.kit.errors import InvalidInput
 from billing.kit.unit_of_work import Begin
 from billing.quotas.errors import FreeTermsOutdated, FreeTermsRefused
 from billing.quotas.rules import Amounts, BurnOrder, FreeTerms, NotAvailable, Reserved, Unavailable
@@ -109,6 +110,16 @@ class TestChangingTheTerms:
 
         with pytest.raises(Forbidden):
             await change(quotas, somebody, terms())
+
+    async def test_without_a_reason_is_refused(self, quotas: QuotaService, operator: Customer) -> None:
+        before = await in_force(quotas, operator)
+
+        with pytest.raises(InvalidInput):
+            await quotas.change_terms(
+                operator.principal, terms(Amounts(5, 5)), expected_version=None, reason=" ", request_id="req_terms"
+            )
+
+        assert await in_force(quotas, operator) == before
 
     async def test_to_what_nobody_can_mean_is_refused(self, quotas: QuotaService, operator: Customer) -> None:
         before = await in_force(quotas, operator)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from billing.admin.rules import check_amount, check_reason
+from billing.admin.rules import check_amount
 from billing.customers.audit import AuditTrail
-from billing.customers.rules import AccountId, Principal, require_operator
+from billing.customers.rules import AccountId, Principal, check_reason, require_operator
 from billing.customers.service import CustomersService
 from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput

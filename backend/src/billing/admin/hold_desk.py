@@ -11,13 +11,12 @@ from billing.admin.rules import (
     OPEN_FOR_LONG,
     Oddity,
     check_amount,
-    check_reason,
     event_by_operator,
     facts_of,
     oddities_of,
 )
 from billing.customers.audit import AuditTrail
-from billing.customers.rules import AccountId, Principal, require_operator
+from billing.customers.rules import AccountId, Principal, check_reason, require_operator
 from billing.gateway.abandoned import AbandonedStreams
 from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput

@@ -1,4 +1,4 @@
-"""What makes a hold odd, what a reason is, and what is recorded when an operator decides about a hold."""
+"""What makes a hold odd, which amounts can be moved, and what is recorded when an operator decides about a hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from billing.usage.rules import BillingSource, EstimateReason, UsageEvent
 from billing.wallets.models import HoldStatus
 from billing.wallets.oversight import WatchedHold
 
-REASON_LENGTH_MAX = 500
 OPEN_FOR_LONG = timedelta(hours=1)
 _UNKNOWN = "unknown"
 
@@ -43,18 +42,6 @@ def oddities_of(hold: WatchedHold, now: datetime) -> tuple[Oddity, ...]:
         Oddity.CHARGED_BEYOND_HOLD: hold.charged is not None and hold.charged > hold.amount,
     }
     return tuple(oddity for oddity, is_so in found.items() if is_so)
-
-
-def check_reason(text: str) -> str:
-    """Why somebody does this, for whoever reads the audit trail.
-
-    Raises:
-        InvalidInput: empty, longer than 500 characters, or with control characters in it.
-    """
-    reason = text.strip()
-    if not (1 <= len(reason) <= REASON_LENGTH_MAX and reason.isprintable()):
-        raise InvalidInput("reason", f"A reason has 1 to {REASON_LENGTH_MAX} printable characters.")
-    return reason
 
 
 def check_amount(amount: Money, *, is_zero_allowed: bool = False) -> Money:

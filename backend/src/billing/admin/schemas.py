@@ -15,8 +15,6 @@ from billing.ledger.chart_of_accounts import WalletAccount
 from billing.pricing.schemas import MoneyView
 from billing.wallets.service import Charge
 
-_REASON_LENGTH_MAX = 1_000
-
 
 class OddHoldView(BaseModel):
     """A hold and what is odd about it; `charged` is null while nothing was charged.
@@ -74,7 +72,7 @@ class ReleaseRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field(max_length=_REASON_LENGTH_MAX)
+    reason: str
 
 
 class SettleRequest(ReleaseRequest):

@@ -26,6 +26,7 @@ _API_KEY = re.compile(r"bk_[A-Za-z0-9_-]{54}", re.ASCII)
 
 EMAIL_LENGTH_MAX = 254
 NAME_LENGTH_MAX = 200
+REASON_LENGTH_MAX = 500
 _KEY_MODELS_MAX = 100
 _MODEL_NAME_LENGTH_MAX = 200
 PASSWORD_LENGTH_MIN = 8
@@ -206,6 +207,18 @@ def check_name(text: str) -> str:
     if not (1 <= len(name) <= NAME_LENGTH_MAX and name.isprintable()):
         raise InvalidInput("name", f"A name has 1 to {NAME_LENGTH_MAX} printable characters.")
     return name
+
+
+def check_reason(text: str) -> str:
+    """Why an operator changes something, for whoever reads the audit trail, trimmed.
+
+    Raises:
+        InvalidInput: empty, longer than 500 characters, or with control characters in it.
+    """
+    reason = text.strip()
+    if not (1 <= len(reason) <= REASON_LENGTH_MAX and reason.isprintable()):
+        raise InvalidInput("reason", f"A reason has 1 to {REASON_LENGTH_MAX} printable characters.")
+    return reason
 
 
 def check_time_zone(name: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.customers.audit import AuditTrail
-from billing.customers.rules import Principal, require_operator
+from billing.customers.rules import Principal, check_reason, require_operator
 from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput
 from billing.kit.money import Currency, Money
@@ -50,7 +50,6 @@ from billing.pricing.sheets import (
 BULK_MAX = 200
 REMARKS_MAX = 100
 FIRST_ACTIONS = 20
-_REASON_LENGTH_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +165,7 @@ class RateDesk:
             RateOutdated: a rate to be changed has a successor already.
         """
         require_operator(principal, may_write=True)
-        check_reason(reason)
+        reason = check_reason(reason)
         if not 1 <= len(changes) <= BULK_MAX:
             raise InvalidInput("changes", f"One request makes 1 to {BULK_MAX} changes.")
         async with self._begin() as uow:
@@ -212,7 +211,7 @@ class RateDesk:
             ImportRefused: rows cannot be published; `problems` names them.
         """
         require_operator(principal, may_write=True)
-        check_reason(reason)
+        reason = check_reason(reason)
         wanted, errors = await self._read(content)
         async with self._begin() as uow:
             await repository.lock_changes(uow)
@@ -270,7 +269,7 @@ class RateDesk:
             target=published[0].rate_id if len(changes) == 1 else "rates",
             before={"rates": [_before_json(change.before) for change in changes if change.before is not None]},
             after={"rates": [_after_json(publication) for publication in published]},
-            reason=reason.strip(),
+            reason=reason,
             request_id=request_id,
         )
         return published
@@ -287,16 +286,6 @@ class RateDesk:
             for key, moment in ahead
             if key in withdrawn and moment > withdrawn[key].effective_from
         ]
-
-
-def check_reason(reason: str) -> None:
-    """Who changes prices says why.
-
-    Raises:
-        InvalidInput: no reason, or a novel.
-    """
-    if not 1 <= len(reason.strip()) <= _REASON_LENGTH_MAX:
-        raise InvalidInput("reason", f"A reason has 1 to {_REASON_LENGTH_MAX} characters.")
 
 
 def _planned_change(

@@ -122,7 +122,7 @@ class FreeTermsChange(BaseModel):
     cycle_days: int = Field(ge=1, le=3650)
     limits: FreeAmountsView
     eligible_models: list[str] = Field(max_length=ELIGIBLE_MODELS_MAX)
-    reason: str = Field(min_length=1, max_length=500, pattern=r"^[^\x00]+$")
+    reason: str
 
     def terms(self) -> FreeTerms:
         """The terms that are asked for."""

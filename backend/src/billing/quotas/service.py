@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from billing.customers.audit import AuditTrail
-from billing.customers.rules import AccountId, Permission, Principal, require, require_operator
+from billing.customers.rules import AccountId, Permission, Principal, check_reason, require, require_operator
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin, UnitOfWork
@@ -284,10 +284,12 @@ class QuotaService:
 
         Raises:
             Forbidden: the caller is no operator who may write.
+            InvalidInput: there is no reason.
             FreeTermsRefused: the terms cannot be meant.
             FreeTermsOutdated: another version is in force by now.
         """
         require_operator(principal, may_write=True)
+        reason = check_reason(reason)
         require_meaningful(terms)
         async with self._begin() as uow:
             await repository.lock_terms(uow)
