@@ -52,7 +52,12 @@ def application_engine(url: URL, *, connections_max: int = 10) -> AsyncEngine:
         max_overflow=0,
         pool_pre_ping=False,
         hide_parameters=True,  # an error's text goes to the log, and the parameters are customers' data
-        connect_args={"options": f"-c role={APPLICATION_ROLE} {_SESSION}", "connect_timeout": 5},
+        connect_args={
+            "options": f"-c role={APPLICATION_ROLE} {_SESSION}",
+            "connect_timeout": 5,
+            # What is worth it `round_trips` prepares; psycopg would have the server forget all after each rollback.
+            "prepare_threshold": None,
+        },
     )
 
 

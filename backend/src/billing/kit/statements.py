@@ -1,45 +1,76 @@
-"""Statements of the hot paths: built with SQLAlchemy once, then sent straight to the driver."""
+"""Statements of the hot paths: built once, then sent straight to the driver, several in one round trip."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from psycopg.rows import namedtuple_row
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
+from billing.kit.round_trips import Prepared, Result, Sending, send
 from billing.kit.unit_of_work import UnitOfWork, driver_of
 
 _DIALECT = dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are not annotated
+_PLACE = re.compile(r"%(?:\((?P<name>\w+)\)s|%)")
 
 
 class DriverStatement:
-    """A statement with named `bindparam`s, rendered when it is made and prepared by each connection.
+    """A statement with named values: SQLAlchemy's with `bindparam`s, rendered when it is made, or text with `%(name)s`.
 
     To build a statement anew for every call takes SQLAlchemy longer than PostgreSQL takes to run it. What SQLAlchemy
     would do to values on their way is left out: JSON columns are given psycopg's `Jsonb`, enums their values.
     """
 
-    def __init__(self, statement: ClauseElement, *, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, statement: ClauseElement | str, *, columns: Sequence[str] | None = None) -> None:
         """`columns` are those that an INSERT is given values for, each under its own name."""
-        compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
-        assert isinstance(compiled, SQLCompiler), "a statement, not a definition of tables"
-        self._text = str(compiled).encode()
-        binds = compiled.binds.items()
-        self._constants = {name: bind.value for name, bind in binds if not bind.required}
-        self._names = frozenset(name for name, bind in binds if bind.required)
+        self._constants: dict[str, object] = {}
+        if not isinstance(statement, str):
+            compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
+            assert isinstance(compiled, SQLCompiler), "a statement, not a definition of tables"
+            self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+            statement = str(compiled)
+        places: dict[str, int] = {}
+
+        def numbered(found: re.Match[str]) -> str:
+            name = found["name"]
+            return "%" if name is None else f"${places.setdefault(name, len(places) + 1)}"
+
+        self._prepared = Prepared(_PLACE.sub(numbered, statement))
+        self._order = tuple(places)
+        self._names = places.keys() - self._constants.keys()
+
+    def filled(self, **values: object) -> Sending:
+        """The statement with its values, to be sent with others; every name must be given one, and nothing else."""
+        assert values.keys() == self._names, f"these values are needed: {sorted(self._names)}"
+        given = {**self._constants, **values} if self._constants else values
+        return Sending(self._prepared, [given[name] for name in self._order])
 
     async def rows(self, uow: UnitOfWork, **values: object) -> list[Any]:
-        """Its rows as named tuples; every `bindparam` must be given a value, and nothing else."""
-        assert values.keys() == self._names, f"these values are needed: {sorted(self._names)}"
-        async with (await driver_of(uow)).cursor(row_factory=namedtuple_row) as cursor:
-            await cursor.execute(self._text, {**self._constants, **values}, prepare=True)
-            return await cursor.fetchall()
+        """Its rows as named tuples."""
+        return (await sent(uow, self.filled(**values)))[0].rows
 
     async def row(self, uow: UnitOfWork, **values: object) -> Any | None:
         """Its only row, or None."""
-        rows = await self.rows(uow, **values)
-        assert len(rows) <= 1, "a statement for one row found several"
-        return rows[0] if rows else None
+        return only(await self.rows(uow, **values))
+
+    async def changed(self, uow: UnitOfWork, **values: object) -> int:
+        """How many rows it wrote."""
+        return (await sent(uow, self.filled(**values)))[0].changed
+
+
+async def sent(uow: UnitOfWork, *statements: Sending) -> list[Result]:
+    """Runs the statements one after the other, in one round trip; after one that fails none is run.
+
+    Raises:
+        psycopg.Error: the first failure.
+    """
+    return await send(await driver_of(uow), statements)
+
+
+def only(rows: Sequence[Any]) -> Any | None:
+    """The only row, or None where there is none."""
+    assert len(rows) <= 1, "a statement for one row found several"
+    return rows[0] if rows else None

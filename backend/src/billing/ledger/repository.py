@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
 
 from billing.kit.money import Currency, Money
-from billing.kit.unit_of_work import UnitOfWork, driver_of
+from billing.kit.round_trips import Sending
+from billing.kit.statements import DriverStatement, sent
+from billing.kit.unit_of_work import UnitOfWork
 from billing.ledger.chart_of_accounts import SystemAccount, WalletAccount
 from billing.ledger.postings import BookedContent, Transfer, TransferKind
 
-# To the driver directly: on the path of every call SQLAlchemy's own work would be most of the time.
-_POST = """
+_POST = DriverStatement("""
     WITH transfer AS (
         INSERT INTO ledger_transfers (id, kind, occurred_at, reference, corrects, details)
         VALUES (%(id)s, %(kind)s, %(occurred_at)s, %(reference)s, %(corrects)s, %(details)s::jsonb)
@@ -28,7 +30,7 @@ _POST = """
         %(positions)s::integer[], %(accounts)s::text[], %(wallet_ids)s::text[], %(amounts)s::bigint[],
         %(currencies)s::text[], %(balances)s::bigint[], %(sequences)s::bigint[]
     ) AS entry
-"""
+""")
 
 _CONTENT = text(
     """
@@ -112,30 +114,29 @@ class StatementLine:
     amount: Money
 
 
-async def insert_transfer(uow: UnitOfWork, transfer: Transfer) -> bool:
-    """Books the transfer with all its entries in one statement; False if its id is in the books already."""
+async def insert_transfer(uow: UnitOfWork, transfer: Transfer, *, after: Sequence[Sending] = ()) -> bool:
+    """Books the transfer with all its entries in one statement; False if its id is in the books already.
+
+    The statements of `after` are sent before it, in the same round trip.
+    """
     entries = transfer.entries
-    driver = await driver_of(uow)
-    result = await driver.execute(
-        _POST,
-        {
-            "id": transfer.transfer_id,
-            "kind": transfer.kind.value,
-            "occurred_at": transfer.occurred_at,
-            "reference": transfer.reference,
-            "corrects": transfer.corrects,
-            "details": json.dumps(dict(transfer.metadata)),
-            "positions": list(range(len(entries))),
-            "accounts": [str(entry.account) for entry in entries],
-            "wallet_ids": [entry.wallet_id for entry in entries],
-            "amounts": [entry.amount_micros for entry in entries],
-            "currencies": [entry.currency for entry in entries],
-            "balances": [entry.balance_after_micros for entry in entries],
-            "sequences": [entry.sequence for entry in entries],
-        },
-        prepare=True,
+    posting = _POST.filled(
+        id=transfer.transfer_id,
+        kind=transfer.kind.value,
+        occurred_at=transfer.occurred_at,
+        reference=transfer.reference,
+        corrects=transfer.corrects,
+        details=json.dumps(dict(transfer.metadata)),
+        positions=list(range(len(entries))),
+        accounts=[str(entry.account) for entry in entries],
+        wallet_ids=[entry.wallet_id for entry in entries],
+        amounts=[entry.amount_micros for entry in entries],
+        currencies=[entry.currency for entry in entries],
+        balances=[entry.balance_after_micros for entry in entries],
+        sequences=[entry.sequence for entry in entries],
     )
-    return result.rowcount == len(entries)
+    *_, posted = await sent(uow, *after, posting)
+    return posted.changed == len(entries)
 
 
 async def content_of(uow: UnitOfWork, transfer_id: str) -> BookedContent | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from billing.kit.money import Money
+from billing.kit.round_trips import Sending
 from billing.kit.unit_of_work import UnitOfWork
 from billing.ledger import repository
 from billing.ledger.chart_of_accounts import SystemAccount, WalletAccount, is_system_account
@@ -19,8 +20,8 @@ _STATEMENT_LIMIT_MAX = 200
 class LedgerService:
     """The books: append only, in pairs, each transfer once."""
 
-    async def post(self, uow: UnitOfWork, transfer: Transfer) -> bool:
-        """Books the transfer; says whether it is new.
+    async def post(self, uow: UnitOfWork, transfer: Transfer, *, after: Sequence[Sending] = ()) -> bool:
+        """Books the transfer; says whether it is new. The statements of `after` go before it in the same round trip.
 
         The same id with the same content answers False and changes nothing. Whoever keeps running balances must only
         move them when the answer is True.
@@ -28,7 +29,7 @@ class LedgerService:
         Raises:
             TransferIdReused: the id is in the books with another kind, reference, correction, metadata or entries.
         """
-        if await repository.insert_transfer(uow, transfer):
+        if await repository.insert_transfer(uow, transfer, after=after):
             return True
         await self._refuse_other_content(uow, transfer)
         return False

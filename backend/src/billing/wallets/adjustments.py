@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from billing.kit.clock import Clock
 from billing.kit.money import Money
+from billing.kit.round_trips import Sending
 from billing.kit.unit_of_work import UnitOfWork
 from billing.ledger.chart_of_accounts import ADJUSTMENTS, WRITE_OFF
 from billing.ledger.errors import TransferIdReused
@@ -55,8 +56,7 @@ class WalletAdjustments:
         if amount.micros > wallet.debt_micros:
             raise WriteOffExceedsDebt(Money(wallet.debt_micros, wallet.currency), amount)
         entries, after = book(wallet, Movement(owed=-amount.micros), {WRITE_OFF: -amount.micros})
-        await changes.write_movement(uow, after, {})
-        await self._post(uow, intent, entries)
+        await self._post(uow, intent, entries, changes.move(after, {}))
         return True
 
     async def take_back(
@@ -79,8 +79,7 @@ class WalletAdjustments:
         plan = plan_settlement((), locked.lots, amount.micros, self._clock.now())
         movement = -Movement.of_pieces(plan.taken) + Movement(owed=plan.debt_micros)
         entries, after = book(locked.wallet, movement, {ADJUSTMENTS: amount.micros})
-        await changes.write_movement(uow, after, plan.lot_changes())
-        await self._post(uow, intent, entries)
+        await self._post(uow, intent, entries, changes.move(after, plan.lot_changes()))
         return True
 
     async def _is_booked(self, uow: UnitOfWork, intent: _Intent) -> bool:
@@ -98,7 +97,7 @@ class WalletAdjustments:
         )
         return True
 
-    async def _post(self, uow: UnitOfWork, intent: _Intent, entries: tuple[Entry, ...]) -> None:
+    async def _post(self, uow: UnitOfWork, intent: _Intent, entries: tuple[Entry, ...], change: Sending) -> None:
         transfer = Transfer(
             transfer_id=id_within(intent.wallet_id, intent.transfer_id),
             kind=intent.kind,
@@ -108,5 +107,5 @@ class WalletAdjustments:
             corrects=intent.corrects,
             metadata=intent.details(),
         )
-        is_new = await self._ledger.post(uow, transfer)
+        is_new = await self._ledger.post(uow, transfer, after=(change,))
         assert is_new, "the wallet's lock lets nobody else book this id meanwhile"

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncConnection
-from psycopg.rows import TupleRow
-
 from billing.kit.money import Currency, Money
-from billing.kit.unit_of_work import UnitOfWork, driver_of
+from billing.kit.round_trips import Sending
+from billing.kit.statements import DriverStatement, sent
+from billing.kit.unit_of_work import UnitOfWork
 from billing.wallets.caps import Cap, CapScope, Counter, Period
 from billing.wallets.models import HoldStatus
 from billing.wallets.movements import WalletState
@@ -65,11 +64,11 @@ class Locked:
         return [one for one in newest if one is not None and one.period.contains(self.hold.placed_at)]
 
 
-_LOCK = "SELECT FROM wallets WHERE id = %(wallet_id)s FOR UPDATE"
+_LOCK = DriverStatement("SELECT FROM wallets WHERE id = %(wallet_id)s FOR UPDATE")
 
 # Sent together with the lock, in one round trip, but begun by the server only when the lock is held: a statement sees
 # everything as it was when it began, so one that waited for the lock itself would see lots that are spent already.
-_READ = """
+_READ = DriverStatement("""
 WITH wallet AS MATERIALIZED (
     SELECT currency, paid_micros, granted_micros, held_micros, debt_micros, entry_sequence,
            max_reply_cost_micros, low_balance_micros
@@ -119,7 +118,7 @@ LEFT JOIN LATERAL (
                          WHEN 'key' THEN cap.subject = coalesce(hold.api_key_id, %(api_key_id)s::text)
                          ELSE true END
 ) AS caps ON true
-"""
+""")
 _LOTS, _PIECES, _CAPS, _HOLD = slice(8, 12), slice(12, 16), slice(16, 23), slice(23, 34)
 _LOTS_MAX = 1000
 
@@ -145,12 +144,11 @@ async def lock(
         "person_id": spender.person_id,
         "api_key_id": spender.api_key_id,
     }
-    driver = await driver_of(uow)
-    async with driver.pipeline():
-        await driver.execute(_LOCK, values, prepare=True)
-        row = await _read(driver, values)
-    if len(row[_LOTS.start] or ()) == _LOTS_MAX:
-        row = await _read(driver, {**values, "lots_max": None})
+    read = (await sent(uow, _LOCK.filled(wallet_id=wallet_id), _READ.filled(**values)))[1]
+    if read.rows and len(read.rows[0][_LOTS.start] or ()) == _LOTS_MAX:
+        (read,) = await sent(uow, _READ.filled(**{**values, "lots_max": None}))
+    assert read.rows, f"wallet {wallet_id} exists"
+    row = read.rows[0]
     currency = Currency(row[0])
     return Locked(
         wallet=WalletState(
@@ -169,12 +167,6 @@ async def lock(
         pieces=[Piece(*piece) for piece in zip(*row[_PIECES], strict=True)] if row[_PIECES.start] else [],
         caps=[_cap(*cap) for cap in zip(*row[_CAPS], strict=True)] if row[_CAPS.start] else [],
     )
-
-
-async def _read(driver: AsyncConnection[TupleRow], values: Mapping[str, object]) -> tuple[Any, ...]:
-    row = await (await driver.execute(_READ, values, prepare=True)).fetchone()
-    assert row is not None, f"wallet {values['wallet_id']} exists"
-    return row
 
 
 def _stored_hold(operation_id: OperationId, hold_id: HoldId | None, *columns: Any) -> StoredHold | None:
@@ -268,28 +260,26 @@ _END = """
     ),
 """
 
-_MOVE_ONLY = f"WITH {_MOVE}"
+_MOVE_ONLY = DriverStatement(f"WITH {_MOVE}")
 # Each change of a hold, without and with counters.
-_PLACE_HOLD = (f"WITH {_PLACE} {_MOVE}", f"WITH {_PLACE} {_COUNT} {_MOVE}")
-_GROW_HOLD = (f"WITH {_GROW} {_MOVE}", f"WITH {_GROW} {_COUNT} {_MOVE}")
-_END_HOLD = (f"WITH {_END} {_MOVE}", f"WITH {_END} {_COUNT} {_MOVE}")
+_PLACE_HOLD = tuple(DriverStatement(f"WITH {_PLACE} {count} {_MOVE}") for count in ("", _COUNT))
+_GROW_HOLD = tuple(DriverStatement(f"WITH {_GROW} {count} {_MOVE}") for count in ("", _COUNT))
+_END_HOLD = tuple(DriverStatement(f"WITH {_END} {count} {_MOVE}") for count in ("", _COUNT))
 
 LotChanges = Mapping[LotId, tuple[int, int]]
 
 
-async def write_movement(uow: UnitOfWork, after: WalletState, lots: LotChanges) -> None:
-    """Writes the wallet's balances and adds (left, held) micros to each lot."""
-    await (await driver_of(uow)).execute(_MOVE_ONLY, _movement(after, lots), prepare=True)
+def move(after: WalletState, lots: LotChanges) -> Sending:
+    """What writes the wallet's balances and adds (left, held) micros to each lot."""
+    return _MOVE_ONLY.filled(**_movement(after, lots))
 
 
-async def write_hold(
-    uow: UnitOfWork, after: WalletState, hold: StoredHold, pieces: Sequence[Piece], counters: Sequence[Counter]
-) -> None:
-    """Writes a new open hold with the pieces that it keeps, the wallet as it is then, and its caps' counters."""
+def place_hold(after: WalletState, hold: StoredHold, pieces: Sequence[Piece], counters: Sequence[Counter]) -> Sending:
+    """What writes a new open hold with the pieces that it keeps, the wallet as it is then, and its caps' counters."""
     changes = {piece.lot_id: (-piece.micros, piece.micros) for piece in pieces}
     values = {
         **_movement(after, changes),
-        **_counted(counters),
+        **(_counted(counters) if counters else {}),
         "hold_id": hold.hold_id,
         "operation_id": hold.operation_id,
         "amount": hold.amount_micros,
@@ -299,23 +289,21 @@ async def write_hold(
         "person_id": hold.spender.person_id,
         "api_key_id": hold.spender.api_key_id,
     }
-    await (await driver_of(uow)).execute(_PLACE_HOLD[bool(counters)], values, prepare=True)
+    return _PLACE_HOLD[bool(counters)].filled(**values)
 
 
-async def write_growth(
-    uow: UnitOfWork, after: WalletState, hold: StoredHold, pieces: Sequence[Piece], counters: Sequence[Counter]
-) -> None:
-    """Writes the hold as it is after it grew by these pieces, the wallet as it is then, and its caps' counters."""
+def grow_hold(after: WalletState, hold: StoredHold, pieces: Sequence[Piece], counters: Sequence[Counter]) -> Sending:
+    """What writes the hold as it is after it grew by these pieces, the wallet as it is then, and its caps' counters."""
     changes = {piece.lot_id: (-piece.micros, piece.micros) for piece in pieces}
     values = {
         **_movement(after, changes),
-        **_counted(counters),
+        **(_counted(counters) if counters else {}),
         "hold_id": hold.hold_id,
         "amount": hold.amount_micros,
         "first_amount": hold.first_amount_micros,
         "expires_at": hold.expires_at,
     }
-    await (await driver_of(uow)).execute(_GROW_HOLD[bool(counters)], values, prepare=True)
+    return _GROW_HOLD[bool(counters)].filled(**values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,13 +318,11 @@ class Ending:
     is_late: bool = False
 
 
-async def write_ending(
-    uow: UnitOfWork, after: WalletState, ending: Ending, lots: LotChanges, counters: Sequence[Counter]
-) -> None:
-    """Writes how the hold ended, the wallet as it is then, and its caps' counters."""
+def end_hold(after: WalletState, ending: Ending, lots: LotChanges, counters: Sequence[Counter]) -> Sending:
+    """What writes how the hold ended, the wallet as it is then, and its caps' counters."""
     values = {
         **_movement(after, lots),
-        **_counted(counters),
+        **(_counted(counters) if counters else {}),
         "hold_id": ending.hold_id,
         "status": ending.status.value,
         "at": ending.at,
@@ -344,7 +330,7 @@ async def write_ending(
         "charged": ending.charged_micros,
         "is_late": ending.is_late,
     }
-    await (await driver_of(uow)).execute(_END_HOLD[bool(counters)], values, prepare=True)
+    return _END_HOLD[bool(counters)].filled(**values)
 
 
 def _movement(after: WalletState, lots: LotChanges) -> dict[str, object]:

@@ -11,6 +11,8 @@ import structlog
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, CurrencyMismatchError, Money
+from billing.kit.round_trips import Sending
+from billing.kit.statements import sent
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.ledger.chart_of_accounts import BREAKAGE, REVENUE, SystemAccount
 from billing.ledger.postings import Entry, Transfer, TransferKind
@@ -160,9 +162,9 @@ class WalletService:
         )
         incoming = Movement.of_pieces([Piece(lot.lot_id, lot.is_granted, lot.left_micros, expires_at)])
         entries, after = book(wallet, incoming + Movement(owed=-paid_debt), {counter_account: -amount.micros})
-        await changes.write_movement(uow, after, {})
-        await self._post(
+        await self._write(
             uow,
+            changes.move(after, {}),
             TransferKind.CREDIT,
             origin,
             entries,
@@ -221,8 +223,8 @@ class WalletService:
         )
         entries, after = book(wallet, -Movement.of_pieces(pieces) + Movement(held=total(pieces)), {})
         counted = [counter.after(reserved=at_most.micros) for counter in counters]
-        await changes.write_hold(uow, after, stored, pieces, counted)
-        await self._post(uow, TransferKind.HOLD, operation_id, entries)
+        placing = changes.place_hold(after, stored, pieces, counted)
+        await self._write(uow, placing, TransferKind.HOLD, operation_id, entries)
         return _as_hold(stored, free - Money(total(pieces), wallet.currency))
 
     async def extend(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, to: Money) -> Hold:
@@ -258,8 +260,8 @@ class WalletService:
         )
         entries, after = book(wallet, -Movement.of_pieces(pieces) + Movement(held=total(pieces)), {})
         counted = [counter.after(reserved=growth.micros) for counter in counters]
-        await changes.write_growth(uow, after, grown, pieces, counted)
-        await self._post(uow, TransferKind.HOLD, operation_id, entries)
+        growing = changes.grow_hold(after, grown, pieces, counted)
+        await self._write(uow, growing, TransferKind.HOLD, operation_id, entries)
         free = available(locked.lots, wallet.debt_micros, wallet.currency, now)
         return _as_hold(grown, free - Money(total(pieces), wallet.currency))
 
@@ -271,7 +273,7 @@ class WalletService:
         if hold.status is not HoldStatus.OPEN:
             return hold.expires_at
         renewed = replace(hold, expires_at=max(hold.expires_at, self._expiry_from(self._clock.now())))
-        await changes.write_growth(uow, locked.wallet, renewed, (), ())
+        await sent(uow, changes.grow_hold(locked.wallet, renewed, (), ()))
         return renewed.expires_at
 
     async def settle(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, actual: Money) -> Charge:
@@ -413,8 +415,8 @@ class WalletService:
         entries, after = book(wallet, movement_of(plan), {REVENUE: plan.charged_micros, BREAKAGE: total(plan.expired)})
         counters = locked.counters()
         counted = [counter.after(spent=plan.charged_micros, reserved=-given_back) for counter in counters]
-        await changes.write_ending(uow, after, ending, plan.lot_changes(), counted)
-        await self._post(uow, kind, hold.operation_id, entries)
+        change = changes.end_hold(after, ending, plan.lot_changes(), counted)
+        await self._write(uow, change, kind, hold.operation_id, entries)
         alerts = [alert for pair in zip(counters, counted, strict=True) for alert in cap_alerts(*pair, wallet.currency)]
         await self._tell(uow, wallet.wallet_id, (*alerts, *low_balance_alerts(wallet, after)))
         return after
@@ -426,8 +428,8 @@ class WalletService:
         if not pieces:
             return False
         entries, after = book(wallet, -Movement.of_pieces(pieces), {BREAKAGE: total(pieces)})
-        await changes.write_movement(uow, after, {piece.lot_id: (-piece.micros, 0) for piece in pieces})
-        await self._post(uow, TransferKind.BREAKAGE, wallet_id, entries)
+        change = changes.move(after, {piece.lot_id: (-piece.micros, 0) for piece in pieces})
+        await self._write(uow, change, TransferKind.BREAKAGE, wallet_id, entries)
         await self._tell(uow, wallet_id, low_balance_alerts(wallet, after))
         return True
 
@@ -437,9 +439,10 @@ class WalletService:
         events = [(self._ids.new("evt"), alert) for alert in alerts]
         await repository.insert_events(uow, wallet_id, events, at=self._clock.now())
 
-    async def _post(
+    async def _write(
         self,
         uow: UnitOfWork,
+        change: Sending,
         kind: TransferKind,
         reference: str,
         entries: tuple[Entry, ...],
@@ -448,8 +451,9 @@ class WalletService:
         metadata: Mapping[str, str] | None = None,
         corrects: str | None = None,
     ) -> None:
-        """Books the entries; where nothing moved there is nothing to book."""
+        """Writes the change and books its entries; where nothing moved there is nothing to book."""
         if not entries:
+            await sent(uow, change)
             return
         transfer = Transfer(
             transfer_id=transfer_id or self._ids.new("trf"),
@@ -460,7 +464,7 @@ class WalletService:
             metadata=metadata or {},
             corrects=corrects,
         )
-        is_new = await self._ledger.post(uow, transfer)
+        is_new = await self._ledger.post(uow, transfer, after=(change,))
         assert is_new, f"transfer {transfer.transfer_id} moves money once"
 
 
