@@ -17,6 +17,7 @@ from billing.gateway.rules import (
     speech_request,
     text_inputs,
     transcription_request,
+    unpriced,
 )
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.readers import READERS
@@ -45,7 +46,10 @@ class TestTheRoutes:
         "names",
         [
             responses_request._ELSEWHERE,  # noqa: SLF001 - the page lists the very names
-            responses_request._TOOLS,  # noqa: SLF001 - the same
+            unpriced._TOOLS,  # noqa: SLF001 - the same
+            unpriced._MEMBERS,  # noqa: SLF001 - the same
+            unpriced._PARTS,  # noqa: SLF001 - the same
+            set(unpriced._TIERS) - {None},  # noqa: SLF001 - the same
             transcription_request._AS_JSON,  # noqa: SLF001 - the same
             transcription_request._AS_TEXT,  # noqa: SLF001 - the same
             {reason.value for reason in EstimateReason if reason.value.startswith("usage_")},
@@ -82,6 +86,7 @@ class TestTheRoutes:
             ("at most {} KiB", multipart._TEXT_BYTES_MAX // 1024),  # noqa: SLF001 - the same
             ("or up to {} as", image_requests._FILES_MAX),  # noqa: SLF001 - the same
             ("up to {} prompts", text_inputs._TEXTS_MAX),  # noqa: SLF001 - the same
+            ("at {} characters a second", transcription_request._CHARACTERS_PER_SECOND_MAX),  # noqa: SLF001 - the same
             ("get at most {}.", completions_request._CHOICES_IN_ALL_MAX),  # noqa: SLF001 - the same
         ],
     )

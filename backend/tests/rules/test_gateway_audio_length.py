@@ -111,6 +111,8 @@ class TestAProvidersSeconds:
     def test_are_rounded_up_to_the_next_millisecond(self, seconds: float, milliseconds: int) -> None:
         assert milliseconds_of(seconds) == milliseconds
 
-    @pytest.mark.parametrize("value", [-1, -0.5, True, None, "3", float("nan"), float("inf"), 1e9, 10**30, [3]])
+    @pytest.mark.parametrize(
+        "value", [-1, -0.5, True, None, "3", float("nan"), float("inf"), 1e9, 10**30, 10**400, [3]]
+    )
     def test_that_cannot_be_meant_are_none(self, value: object) -> None:
         assert milliseconds_of(value) is None

@@ -119,6 +119,23 @@ class TestTheCount:
         assert limited.measured().quantities[Unit.OUTPUT] == 5
         assert unlimited.measured().quantities[Unit.OUTPUT] == 2000
 
+    @pytest.mark.parametrize("choice", [{"message": {"content": "x" * 400}}, {"text": "x" * 400}])
+    def test_is_of_what_stands_under_the_name_of_another_door_too(self, choice: dict[str, Any]) -> None:
+        seer = meter()
+
+        passed(seer, event({"choices": [{"index": 0, "finish_reason": "stop", **choice}]}))
+
+        assert seer.has_delivered
+        assert seer.measured().quantities[Unit.OUTPUT] == 100
+
+    def test_is_of_a_text_once_that_is_told_once_more_at_the_end(self) -> None:
+        seer = meter()
+        again = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x" * 400}}
+
+        passed(seer, delta("x" * 200), delta("x" * 200), event({"choices": [again]}))
+
+        assert seer.measured().quantities[Unit.OUTPUT] == 100
+
     def test_that_was_given_before_more_output_came_is_not_the_last_word(self) -> None:
         seer = meter()
 

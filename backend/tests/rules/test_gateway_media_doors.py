@@ -338,6 +338,18 @@ class TestTheLengthOfATranscription:
             {Unit.TRANSCRIPTION_MS: 1500, Unit.REQUEST: 1}, Amounts(transcription_seconds=2), reason
         )
 
+    @pytest.mark.parametrize("response_format", ["json", "text"])
+    def test_is_at_least_as_long_as_its_words_take(self, response_format: str) -> None:
+        request = transcription(response_format=response_format)
+        words = "word " * 1600
+        body: object = {"text": words} if response_format == "json" else words.encode()
+
+        delivery = answered(request, body, "application/json" if response_format == "json" else "text/plain")
+        used = request.measure(delivery, SECONDS)
+
+        assert used.quantities[Unit.TRANSCRIPTION_MS] == 200_000
+        assert used.estimate_reason is EstimateReason.USAGE_MISSING
+
     @pytest.mark.parametrize(
         ("response_format", "subtitles"),
         [

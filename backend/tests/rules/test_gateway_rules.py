@@ -267,6 +267,9 @@ class TestOurOwnCount:
 
         assert measured.quantities[Unit.OUTPUT] == 31
 
+    def test_is_of_what_stands_under_the_name_of_another_door_too(self) -> None:
+        assert measure(read(), {"choices": [{"text": "x" * 40}]}).quantities[Unit.OUTPUT] == 10
+
     def test_never_goes_beyond_what_the_call_was_let_in_with(self) -> None:
         request = read(max_tokens=3)
 

@@ -46,10 +46,9 @@ def length_of_recording_ms(content: bytes) -> int | None:
 
 def milliseconds_of(seconds: object) -> int | None:
     """A provider's number of seconds, rounded up to the next millisecond; None for what is no sane number."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LENGTH_MAX_MS // 1000:
         return None
-    milliseconds = _milliseconds(Fraction(str(seconds)))
-    return milliseconds if 0 <= milliseconds <= LENGTH_MAX_MS else None
+    return _milliseconds(Fraction(str(seconds)))
 
 
 class _BoundedFile(io.BytesIO):

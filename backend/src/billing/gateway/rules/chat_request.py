@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing.gateway.rules.chat_stream import ChatStreamMeter, asking_for_usage
+from billing.gateway.rules.chat_stream import ChatStreamMeter, asking_for_usage, written_in
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.json_fields import (
     byte_count,
@@ -91,10 +91,10 @@ class ChatRequest:
         """The provider's count, or our own of what is delivered."""
         del rates
         assert delivery.body is not None, "a completion is an object"
-        messages = [choice.get("message") for choice in delivery.body["choices"]]
+        written = written_in(delivery.body["choices"])
 
         def own_count() -> Quantities:
-            return self.own_counter()(sum(typical_tokens(text) for text in texts(messages)))
+            return self.own_counter()(sum(typical_tokens(text) for text in texts(written)))
 
         return counted_text(delivery.body.get("usage"), own_count)
 

@@ -5,7 +5,7 @@ Source of the chunks: OpenAI's API reference, "Chat completion chunk", "Create c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,25 +20,29 @@ from billing.pricing.rules import Quantities, Unit
 
 DONE = b"data: [DONE]\n\n"
 _DONE_DATA = "[DONE]"
+# Where a choice holds what the model wrote; providers put it under another door's name, or all of it once more.
+_WRITTEN = ("delta", "message", "text")
 # What a chunk says about itself, which our own chunks repeat.
 _ABOUT = ("id", "created", "system_fingerprint")
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkShape:
-    """How a door's chunks call themselves, and where in a choice the text stands that the model wrote."""
+    """How a door's chunks call themselves, and what a choice is in which nothing more is written."""
 
     kind: str
-    written: str
     nothing_written: Mapping[str, Any]
 
 
-CHAT_CHUNK = ChunkShape("chat.completion.chunk", "delta", {"delta": {}})
-COMPLETION_CHUNK = ChunkShape("text_completion", "text", {"text": ""})
+CHAT_CHUNK = ChunkShape("chat.completion.chunk", {"delta": {}})
+COMPLETION_CHUNK = ChunkShape("text_completion", {"text": ""})
 
 
 class ChatStreamMeter:
-    """Passes chunks on under the model's public name, keeps usage for the end, and counts every text in the deltas."""
+    """Passes chunks on under the model's public name, keeps usage for the end, and counts every text in the choices.
+
+    Some providers tell the whole text once more at the end, under another name: the longest telling counts.
+    """
 
     def __init__(
         self,
@@ -55,7 +59,7 @@ class ChatStreamMeter:
         self._shows_usage = shows_usage
         self._public_model = public_model
         self._shape = shape
-        self._output = TextTally()
+        self._tellings = {name: TextTally() for name in _WRITTEN}
         self._usage: object = None
         self._about: dict[str, Any] = {}
         self._open_choices: set[int] = set()
@@ -97,7 +101,9 @@ class ChatStreamMeter:
 
     def measured(self) -> Measured:
         """The provider's count, unless output came after it; else our own of the texts that were passed on."""
-        return counted_text(self._usage, lambda: self._own_count(self._output.tokens))
+        return counted_text(
+            self._usage, lambda: self._own_count(max(tally.tokens for tally in self._tellings.values()))
+        )
 
     def closing(self, receipt: Receipt) -> bytes:
         """A chunk with usage and cost if the client asked for usage, and the end mark."""
@@ -125,11 +131,12 @@ class ChatStreamMeter:
     def _count(self, choices: list[dict[str, Any]]) -> None:
         """Text that comes after a usage report shows that the report was not the last word."""
         for choice in choices:
-            for text in texts(choice.get(self._shape.written)):
-                if text:
-                    self._output.add(text)
-                    self._usage = None
-                    self.has_delivered = True
+            for name in _WRITTEN:
+                for text in texts(choice.get(name)):
+                    if text:
+                        self._tellings[name].add(text)
+                        self._usage = None
+                        self.has_delivered = True
             index = choice.get("index")
             number = index if isinstance(index, int) else 0
             if choice.get("finish_reason") is None:
@@ -146,6 +153,11 @@ class ChatStreamMeter:
 
     def _own_chunk(self) -> dict[str, Any]:
         return {**self._about, "object": self._shape.kind, "model": self._public_model}
+
+
+def written_in(choices: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """What the model wrote in each choice of a whole answer, under whichever name it stands."""
+    return [next((choice[name] for name in _WRITTEN if choice.get(name)), None) for choice in choices]
 
 
 def asking_for_usage(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing.gateway.rules.chat_stream import COMPLETION_CHUNK, ChatStreamMeter, asking_for_usage
+from billing.gateway.rules.chat_stream import COMPLETION_CHUNK, ChatStreamMeter, asking_for_usage, written_in
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.json_fields import (
     flag_of,
@@ -19,7 +19,7 @@ from billing.gateway.rules.json_fields import (
     rendered_request,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, counted_text, text_quantities, typical_tokens
+from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.text_inputs import TextInputs, read_texts
@@ -81,10 +81,10 @@ class CompletionsRequest:
         """The provider's count, or our own of what is delivered."""
         del rates
         assert delivery.body is not None, "a completion is an object"
-        written = [choice.get("text") for choice in delivery.body["choices"]]
+        written = written_in(delivery.body["choices"])
 
         def own_count() -> Quantities:
-            return self.own_count(sum(typical_tokens(text) for text in written if isinstance(text, str)))
+            return self.own_count(sum(typical_tokens(text) for text in texts(written)))
 
         return counted_text(delivery.body.get("usage"), own_count)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.gateway.errors import StreamUnsupported, UpstreamBroken
-from billing.gateway.rules.audio_length import length_bound_ms, length_of_recording_ms, milliseconds_of
+from billing.gateway.rules.audio_length import LENGTH_MAX_MS, length_bound_ms, length_of_recording_ms, milliseconds_of
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.json_fields import name_of
 from billing.gateway.rules.metering import Measured
@@ -33,6 +33,7 @@ _AS_TEXT = {
     "srt": "application/x-subrip; charset=utf-8",
     "vtt": "text/vtt; charset=utf-8",
 }
+_CHARACTERS_PER_SECOND_MAX = 40  # about 450 words of English a minute: nobody speaks faster
 _PAGES = ("text/html", "application/xhtml")
 # The end of a line of subtitles, in SRT with a comma and in WebVTT with a point.
 _CUE_END = re.compile(r"--> +(?:([0-9]{1,3}):)?([0-9]{2}):([0-9]{2})[.,]([0-9]{3})", re.ASCII)
@@ -96,15 +97,22 @@ class TranscriptionRequest(WholeAnswer):
     def measure(self, delivery: Delivery, rates: RateSnapshot) -> Measured:
         """The provider's length of the recording where it names one, else our own.
 
-        Subtitles name the moments of their words: the recording is at least so long, whatever its file claims.
+        Subtitles name the moments of their words, and words take time to be spoken: the recording is at least so long,
+        whatever its file claims.
         """
         del rates
         told = _provider_length(delivery.body or {})
         if isinstance(told, EstimateReason):
-            at_least = 0 if delivery.body is not None else _last_moment_ms(delivery.content)
-            milliseconds = max(self.milliseconds, at_least)
+            milliseconds = max(self.milliseconds, self._spoken_ms(delivery))
             return Measured(_quantities(milliseconds), _free(milliseconds), told)
         return Measured(_quantities(told), _free(told), None)
+
+    def _spoken_ms(self, delivery: Delivery) -> int:
+        """How long what was written down takes at least."""
+        if self.response_format in {"srt", "vtt"}:
+            return _last_moment_ms(delivery.content)
+        words = delivery.content.decode() if delivery.body is None else delivery.body["text"]
+        return min(LENGTH_MAX_MS, len(words) * _MS_PER_SECOND // _CHARACTERS_PER_SECOND_MAX)
 
 
 def read_transcription_request(incoming: Incoming, bounds: QuoteBounds) -> TranscriptionRequest:
