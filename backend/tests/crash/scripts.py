@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from backend.tests.builders.customers import Town, customers_service
 from backend.tests.builders.gateway import SETTINGS, Gate, build_gate, chat, incoming, routes_to
+from backend.tests.builders.usage import usage_event
 from backend.tests.builders.wallets import RUB, Wallets, rub
 from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import StoppedClock
@@ -27,7 +28,6 @@ from billing.gateway.rules.routes import UpstreamTarget
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin
 from billing.ledger.chart_of_accounts import provider_account
-from billing.usage.rules import BillingSource, UsageEvent
 from billing.usage.service import UsageService
 from billing.wallets.errors import OperationEnded
 from billing.wallets.models import LotSource
@@ -238,28 +238,7 @@ async def stream(bank: Bank, names: Names) -> None:
 
 async def _charge(bank: Bank, names: Names) -> None:
     charged = rub("12")
-    event = UsageEvent(
-        operation_id=names.operation,
-        account_id=AccountId(names.account_id),
-        wallet_id=names.wallet,
-        person_id=None,
-        api_key_id=None,
-        billing_source=BillingSource.PAYG,
-        door=Door.CHAT.value,
-        provider=None,
-        model_asked="m",
-        model_priced="m",
-        model_used="m",
-        quantities={},
-        raw_cost=charged,
-        charged=charged,
-        discount_percent=0,
-        rates={},
-        estimate_reason=None,
-        latency_ms=0,
-        correlation_id=None,
-        occurred_at=StoppedClock().now(),
-    )
+    event = usage_event(names.operation, AccountId(names.account_id), names.wallet, charged)
     async with bank.begin() as uow:
         await bank.wallets.service.settle(uow, names.wallet, names.operation, charged)
         await bank.usage.record(uow, event)

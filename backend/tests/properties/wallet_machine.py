@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from backend.tests.builders.customers import principal as any_principal
 from backend.tests.builders.limits import account_wallet
+from backend.tests.builders.usage import usage_event
 from backend.tests.builders.wallets import RUB, Wallets
 from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import NOON, StoppedClock
@@ -29,7 +30,7 @@ from billing.ledger.chart_of_accounts import BREAKAGE, PROMOTIONS, REVENUE, prov
 from billing.ledger.invariants import Drift, Extent, LedgerVerifier
 from billing.pricing.rules import Unit
 from billing.usage.invariants import UsageVerifier
-from billing.usage.rules import BillingSource, UsageEvent
+from billing.usage.rules import UsageEvent
 from billing.usage.service import UsageService
 from billing.wallets.account_wallet import WantedLimits
 from billing.wallets.errors import (
@@ -390,28 +391,7 @@ class WalletMachine(RuleBasedStateMachine):
             )
 
     def _event(self, side: Side, operation: OperationId, charged: Money) -> UsageEvent:
-        return UsageEvent(
-            operation_id=operation,
-            account_id=self.account_id,
-            wallet_id=side.wallet_id,
-            person_id=None,
-            api_key_id=None,
-            billing_source=BillingSource.PAYG,
-            door="chat/completions",
-            provider=None,
-            model_asked="m",
-            model_priced="m",
-            model_used="m",
-            quantities={Unit.OUTPUT: 1},
-            raw_cost=charged,
-            charged=charged,
-            discount_percent=0,
-            rates={},
-            estimate_reason=None,
-            latency_ms=0,
-            correlation_id=None,
-            occurred_at=NOON,
-        )
+        return usage_event(operation, self.account_id, side.wallet_id, charged, quantities={Unit.OUTPUT: 1})
 
     async def _books(self, side: Side) -> tuple[dict[str, int], tuple[Drift, ...]]:
         verifiers = (LedgerVerifier(), WalletVerifier(self.clock), UsageVerifier())

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.quotas import FREE_MODEL, quota_service
+from backend.tests.builders.usage import usage_event
 from backend.tests.builders.wallets import Wallets, rub
 from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import Begin, UnitOfWork
@@ -58,26 +59,16 @@ async def call(wallets: Wallets) -> FreeCall:
     async with wallets.begin() as uow:
         await quotas.set_terms(uow, FreeTerms(True, 30, limits, frozenset({FREE_MODEL})))
         wallet_id = await wallets.service.of_account(uow, account_id, rub("0").currency)
-    event = UsageEvent(
-        operation_id=wallets.operation(),
-        account_id=account_id,
-        wallet_id=wallet_id,
-        person_id=None,
-        api_key_id=None,
+    event = usage_event(
+        wallets.operation(),
+        account_id,
+        wallet_id,
+        rub("0"),
         billing_source=BillingSource.LEAD_MAGNET,
-        door="chat/completions",
-        provider="tests",
         model_asked=FREE_MODEL,
         model_priced=FREE_MODEL,
-        model_used=FREE_MODEL,
         quantities={Unit.INPUT: 4, Unit.CACHED_INPUT: 3, Unit.OUTPUT: 4, Unit.REASONING: 1},
         raw_cost=rub("2"),
-        charged=rub("0"),
-        discount_percent=0,
-        rates={"model": FREE_MODEL},
-        estimate_reason=None,
-        latency_ms=12,
-        correlation_id=None,
         occurred_at=wallets.clock.now(),
     )
     return FreeCall(quotas, UsageService(wallets.begin), event)

@@ -9,6 +9,7 @@ from psycopg import IntegrityError
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from backend.tests.builders.usage import usage_event
 from backend.tests.builders.wallets import Wallets, rub
 from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import Begin
@@ -33,22 +34,14 @@ async def event(wallets: Wallets) -> UsageEvent:
     account_id = AccountId(await wallets.account())
     async with wallets.begin() as uow:
         wallet_id = await wallets.service.of_account(uow, account_id, rub("0").currency)
-    return UsageEvent(
-        operation_id=wallets.operation(),
-        account_id=account_id,
-        wallet_id=wallet_id,
-        person_id=None,
-        api_key_id=None,
-        billing_source=BillingSource.PAYG,
-        door="chat/completions",
+    return usage_event(
+        wallets.operation(),
+        account_id,
+        wallet_id,
+        rub("2"),
         provider="tests",
-        model_asked="m",
-        model_priced="m",
         model_used="m-1",
         quantities=dict.fromkeys(Unit, 5),
-        raw_cost=rub("2"),
-        charged=rub("2"),
-        discount_percent=0,
         rates={"model": "m"},
         estimate_reason=EstimateReason.USAGE_MISSING,
         latency_ms=12,
