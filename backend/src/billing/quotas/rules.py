@@ -122,7 +122,7 @@ class FreeTerms:
 
 @dataclass(frozen=True, slots=True)
 class Cycle:
-    """One account's counters since its cycle began."""
+    """One person's counters since their cycle began."""
 
     number: int
     starts_at: datetime
