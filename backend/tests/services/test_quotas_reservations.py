@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import LiteralString, cast
+from typing import Any, TypeVar, cast
 
 import pytest
+from psycopg.abc import PQGen
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,6 +26,7 @@ from billing.quotas.service import QuotaService
 pytestmark = pytest.mark.money
 
 CYCLE = timedelta(days=30)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -84,19 +85,24 @@ async def fresh(wallets: Wallets) -> AccountId:
 
 
 class Listening:
-    """A transaction's connection that counts what goes to the driver directly."""
+    """A transaction's connection that counts how often somebody waits for the database."""
 
     def __init__(self, uow: UnitOfWork) -> None:
         self.uow = uow
+        self.driver: Any = None
         self.driver_connection = self
         self.count = 0
 
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.driver, name)
+
     async def get_raw_connection(self) -> Listening:
+        self.driver = await driver_of(self.uow)
         return self
 
-    async def execute(self, statement: LiteralString, values: Mapping[str, object], *, prepare: bool) -> object:
+    async def wait(self, exchange: PQGen[T]) -> T:
         self.count += 1
-        return await (await driver_of(self.uow)).execute(statement, values, prepare=prepare)
+        return cast("T", await self.driver.wait(exchange))
 
     def as_uow(self) -> UnitOfWork:
         return UnitOfWork(cast("AsyncConnection", self))

@@ -77,7 +77,7 @@ class _Command:
 
 
 # What a connection has prepared goes with it.
-_prepared_by: WeakKeyDictionary[Connection, set[bytes]] = WeakKeyDictionary()
+_prepared_by: WeakKeyDictionary[PGconn, set[bytes]] = WeakKeyDictionary()
 
 
 async def send(connection: Connection, sendings: Sequence[Sending]) -> list[Result]:
@@ -95,7 +95,7 @@ async def send(connection: Connection, sendings: Sequence[Sending]) -> list[Resu
     async with connection.lock:
         commands = _commands(connection, sendings, transformer)
         answers = await connection.wait(_exchange(connection.pgconn, [command.send for command in commands]))
-    prepared = _prepared_by[connection]
+    prepared = _prepared_by[connection.pgconn]
     results = []
     for command, answer in zip(commands, answers, strict=True):
         if answer.status not in _GOOD:
@@ -112,7 +112,7 @@ def _commands(connection: Connection, sendings: Iterable[Sending], transformer: 
     commands = []
     if _is_to_begin(connection):
         commands.append(_Command(partial(pgconn.send_query_params, b"BEGIN", None)))
-    prepared = set(_prepared_by.setdefault(connection, set()))
+    prepared = set(_prepared_by.setdefault(pgconn, set()))
     for sending in sendings:
         name = sending.statement.name
         if name not in prepared:

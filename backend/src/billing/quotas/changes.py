@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing.customers.rules import AccountId
-from billing.kit.unit_of_work import UnitOfWork, driver_of
+from billing.kit.statements import DriverStatement
+from billing.kit.unit_of_work import UnitOfWork
 from billing.quotas.rules import Amounts, BurnOrder, Cycle, FreeTerms, Metric, ReservationState
 
 
@@ -50,7 +51,8 @@ def _listed(pattern: str) -> str:
 
 # Whoever waits for the cycle's row reads it as it is then; but the next cycle may have begun meanwhile, which this
 # statement does not see. The row is then over, and `open_cycle` finds out.
-_GROUND = f"""
+_GROUND = DriverStatement(
+    f"""
 SELECT terms.is_enabled, terms.cycle_days, %(model)s = ANY (terms.eligible_models), account.burn_order,
        account.holder_id, cycle.number, cycle.starts_at,
        {_listed("terms.{}_limit")}, {_listed("cycle.{}_used")}, {_listed("cycle.{}_reserved")}
@@ -63,23 +65,31 @@ LEFT JOIN LATERAL (
     ORDER BY number DESC LIMIT 1 FOR UPDATE
 ) AS cycle ON true
 """  # noqa: S608 - put together from constants of this file
+)
 
-_NEWEST_CYCLE = f"""
+_NEWEST_CYCLE = DriverStatement(
+    f"""
 SELECT number, starts_at, {_listed("{}_used")}, {_listed("{}_reserved")}
 FROM free_quota_cycles WHERE holder_id = %(holder_id)s ORDER BY number DESC LIMIT 1 FOR UPDATE
 """  # noqa: S608 - put together from constants of this file
+)
 
-_CYCLE = f"""
+_CYCLE = DriverStatement(
+    f"""
 SELECT number, starts_at, {_listed("{}_used")}, {_listed("{}_reserved")}
 FROM free_quota_cycles WHERE holder_id = %(holder_id)s AND number = %(number)s FOR UPDATE
 """  # noqa: S608 - put together from constants of this file
+)
 
-_OPEN_CYCLE = """
+_OPEN_CYCLE = DriverStatement(
+    """
 INSERT INTO free_quota_cycles (holder_id, number, starts_at) VALUES (%(holder_id)s, %(number)s, %(starts_at)s)
 ON CONFLICT DO NOTHING
 """
+)
 
-_PLACE = f"""
+_PLACE = DriverStatement(
+    f"""
 WITH cycle AS (
     UPDATE free_quota_cycles SET {_listed("{0}_reserved = {0}_reserved + %({0})s")}
     WHERE holder_id = %(holder_id)s AND number = %(cycle_number)s
@@ -89,8 +99,10 @@ INSERT INTO free_quota_reservations (operation_id, account_id, holder_id, cycle_
 VALUES (%(operation_id)s, %(account_id)s, %(holder_id)s, %(cycle_number)s, 'open', %(at)s, %(expires_at)s,
         {_listed("%({})s")})
 """  # noqa: S608 - put together from constants of this file
+)
 
-_GROW = f"""
+_GROW = DriverStatement(
+    f"""
 WITH cycle AS (
     UPDATE free_quota_cycles SET {_listed("{0}_reserved = {0}_reserved + %({0})s")}
     WHERE holder_id = %(holder_id)s AND number = %(cycle_number)s
@@ -98,13 +110,17 @@ WITH cycle AS (
 UPDATE free_quota_reservations SET {_listed("{0}_reserved = {0}_reserved + %({0})s")}
 WHERE operation_id = %(operation_id)s
 """  # noqa: S608 - put together from constants of this file
+)
 
-_RESERVATION = f"""
+_RESERVATION = DriverStatement(
+    f"""
 SELECT account_id, holder_id, cycle_number, state, {_listed("{}_reserved")}, {_listed("{}_used")}
 FROM free_quota_reservations WHERE operation_id = %(operation_id)s FOR UPDATE
 """  # noqa: S608 - put together from constants of this file
+)
 
-_END = f"""
+_END = DriverStatement(
+    f"""
 WITH reservation AS (
     UPDATE free_quota_reservations
     SET state = %(state)s, ended_at = %(at)s, {_listed("{0}_used = %({0}_final)s")}
@@ -114,18 +130,19 @@ UPDATE free_quota_cycles
 SET {_listed("{0}_used = {0}_used + %({0}_added)s")}, {_listed("{0}_reserved = {0}_reserved - %({0}_given_back)s")}
 WHERE holder_id = %(holder_id)s AND number = %(cycle_number)s
 """  # noqa: S608 - put together from constants of this file
+)
 
-_RENEW = """
+_RENEW = DriverStatement(
+    """
 UPDATE free_quota_reservations SET expires_at = greatest(expires_at, %(expires_at)s)
 WHERE operation_id = %(operation_id)s AND state = 'open'
 """
+)
 
 
 async def lock_ground(uow: UnitOfWork, account_id: AccountId, model: str) -> Ground:
     """What a reservation for this model is decided on."""
-    driver = await driver_of(uow)
-    values = {"account_id": account_id, "model": model}
-    row = await (await driver.execute(_GROUND, values, prepare=True)).fetchone()
+    row = await _GROUND.row(uow, account_id=account_id, model=model)
     assert row is not None, "one row comes always"
     terms = None
     if row[0] is not None:
@@ -142,23 +159,20 @@ async def lock_ground(uow: UnitOfWork, account_id: AccountId, model: str) -> Gro
 
 async def lock_newest_cycle(uow: UnitOfWork, holder_id: str) -> Cycle | None:
     """The holder's newest cycle, whether it runs or is over."""
-    driver = await driver_of(uow)
-    row = await (await driver.execute(_NEWEST_CYCLE, {"holder_id": holder_id}, prepare=True)).fetchone()
+    row = await _NEWEST_CYCLE.row(uow, holder_id=holder_id)
     return None if row is None else _cycle(row)
 
 
 async def lock_cycle(uow: UnitOfWork, holder_id: str, number: int) -> Cycle:
     """This cycle of the holder, whether it runs or is over."""
-    values = {"holder_id": holder_id, "number": number}
-    row = await (await (await driver_of(uow)).execute(_CYCLE, values)).fetchone()
+    row = await _CYCLE.row(uow, holder_id=holder_id, number=number)
     assert row is not None, "a reservation has its cycle"
     return _cycle(row)
 
 
 async def open_cycle(uow: UnitOfWork, holder_id: str, number: int, starts_at: datetime) -> None:
     """Opens the cycle; does nothing if somebody else has just done so, after waiting for them to commit."""
-    values = {"holder_id": holder_id, "number": number, "starts_at": starts_at}
-    await (await driver_of(uow)).execute(_OPEN_CYCLE, values)
+    await _OPEN_CYCLE.changed(uow, holder_id=holder_id, number=number, starts_at=starts_at)
 
 
 async def place(uow: UnitOfWork, reservation: Reservation, *, at: datetime, expires_at: datetime) -> None:
@@ -172,7 +186,7 @@ async def place(uow: UnitOfWork, reservation: Reservation, *, at: datetime, expi
         "expires_at": expires_at,
         **_values("{}", reservation.reserved),
     }
-    await (await driver_of(uow)).execute(_PLACE, values, prepare=True)
+    await _PLACE.changed(uow, **values)
 
 
 async def grow(uow: UnitOfWork, reservation: Reservation, growth: Amounts) -> None:
@@ -183,13 +197,12 @@ async def grow(uow: UnitOfWork, reservation: Reservation, growth: Amounts) -> No
         "cycle_number": reservation.cycle_number,
         **_values("{}", growth),
     }
-    await (await driver_of(uow)).execute(_GROW, values)
+    await _GROW.changed(uow, **values)
 
 
 async def lock_reservation(uow: UnitOfWork, operation_id: str) -> Reservation | None:
     """The operation's reservation, which nobody else ends until the transaction does; or None."""
-    driver = await driver_of(uow)
-    row = await (await driver.execute(_RESERVATION, {"operation_id": operation_id}, prepare=True)).fetchone()
+    row = await _RESERVATION.row(uow, operation_id=operation_id)
     if row is None:
         return None
     return Reservation(
@@ -223,13 +236,12 @@ async def end(
         **_values("{}_added", used or Amounts()),
         **_values("{}_given_back", given_back),
     }
-    await (await driver_of(uow)).execute(_END, values, prepare=True)
+    await _END.changed(uow, **values)
 
 
 async def renew(uow: UnitOfWork, operation_id: str, expires_at: datetime) -> None:
     """Pushes the expiry of an open reservation; never brings it nearer."""
-    values = {"operation_id": operation_id, "expires_at": expires_at}
-    await (await driver_of(uow)).execute(_RENEW, values, prepare=True)
+    await _RENEW.changed(uow, operation_id=operation_id, expires_at=expires_at)
 
 
 def _cycle(row: Sequence[object]) -> Cycle:
