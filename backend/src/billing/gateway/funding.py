@@ -38,7 +38,8 @@ class Funder:
 
         Raises:
             QuotaExceeded, FreeQuotaUnavailable: the account spends nothing but its free quota.
-            BillingError: the wallet refuses, and nothing is free.
+            PriceUnknown: the model has no price for this route in the wallet's currency.
+            InsufficientFunds, MaxReplyCostExceeded, CapExceeded: the wallet refuses, and nothing is free.
         """
         wallet_id = await self._wallets.of_account(uow, call.principal.account_id, self._currency)
         rates = await self.rates(uow, call)

@@ -123,7 +123,7 @@ class QuoteView(BaseModel):
             available=MoneyView.of(quote.available),
             quantities=dict(quote.quantities),
             rates=ModelPriceView.of(quote.rates),
-            refusal=None if refusal is None else {**refusal.facts, "code": refusal.code, "message": refusal.sentence},
+            refusal=None if refusal is None else error_shape.why_refused(refusal),
         )
 
 

@@ -121,6 +121,8 @@ class GatewayService:
             PriceUnknown: the model has no price in the wallet's currency.
             InsufficientFunds: the wallet cannot pay the most that the call can cost.
             MaxReplyCostExceeded: the call can cost more than allowed.
+            CapExceeded: a cap has no room for the most that the call can cost.
+            QuotaExceeded, FreeQuotaUnavailable: the account spends nothing but its free quota.
             UpstreamFailure: the provider gave nothing that can be delivered; nothing is charged.
             BillingUnavailable: the books cannot be reached; nothing was delivered.
         """
@@ -181,6 +183,7 @@ class GatewayService:
             Forbidden: the caller may not call models.
             InvalidInput: the request is malformed.
             ModelNotFound: the model is not served here.
+            ModelNotAllowed: the key is for other models.
             PriceUnknown: the model has no price in the wallet's currency.
             BillingUnavailable: the books cannot be reached.
         """

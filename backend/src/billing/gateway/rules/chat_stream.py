@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from billing.gateway.errors import UpstreamBroken
-from billing.gateway.rules.error_shape import openai_error, why_stopped
+from billing.gateway.rules.error_shape import openai_error, why_refused
 from billing.gateway.rules.json_fields import object_of, rendered_reply, reply_object
 from billing.gateway.rules.metering import Measured, TextTally, counted_text, texts, tokens_in, tokens_out
 from billing.gateway.rules.sse import ServerSentEvent
@@ -115,7 +115,7 @@ class ChatStreamMeter:
             {"index": index, **self._shape.nothing_written, "finish_reason": "length"}
             for index in sorted(self._open_choices)
         ]
-        billing = {**receipt.to_json(), "stopped": why_stopped(refusal)}
+        billing = {**receipt.to_json(), "stopped": why_refused(refusal)}
         return _event({**self._own_chunk(), "choices": cut, "billing": billing}) + self._usage_chunk(receipt) + DONE
 
     def broken(self, error: BillingError) -> bytes:

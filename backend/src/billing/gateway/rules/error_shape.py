@@ -14,6 +14,6 @@ def openai_error(error: BillingError, kind: str = "server_error") -> dict[str, A
     return {"error": {**facts, "message": error.sentence, "type": kind, "param": param, "code": error.code}}
 
 
-def why_stopped(refusal: BillingError) -> dict[str, Any]:
-    """What the end of a stream says about the refusal that ended it: code, sentence and facts."""
+def why_refused(refusal: BillingError) -> dict[str, Any]:
+    """The refusal inside another answer, such as a quote or the end of a stream: code, sentence and facts."""
     return {**refusal.facts, "message": refusal.sentence, "code": refusal.code}

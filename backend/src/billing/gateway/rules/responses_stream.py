@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from billing.gateway.errors import UpstreamBroken
-from billing.gateway.rules.error_shape import openai_error, why_stopped
+from billing.gateway.rules.error_shape import openai_error, why_refused
 from billing.gateway.rules.json_fields import rendered_reply, reply_object
 from billing.gateway.rules.metering import Measured, TextTally, counted_text, texts, tokens_in, tokens_out
 from billing.gateway.rules.sse import ServerSentEvent
@@ -91,7 +91,7 @@ class ResponsesStreamMeter:
     def stopped(self, refusal: BillingError, receipt: Receipt) -> bytes:
         """The response as incomplete, with the reason and what it cost."""
         last = self._own_end("response.incomplete", "incomplete", reason=refusal.code)
-        return _event(self._with_cost(last, receipt, stopped=why_stopped(refusal)))
+        return _event(self._with_cost(last, receipt, stopped=why_refused(refusal)))
 
     def broken(self, error: BillingError) -> bytes:
         """An error event of this route, which the official client raises because of its `error` member."""
