@@ -31,6 +31,7 @@ from billing.pricing.rules import (
     require_meaningful,
 )
 
+BIGINT_MAX = 2**63 - 1
 COUNTS = st.integers(min_value=0, max_value=10_000_000)
 PRICES = st.integers(min_value=0, max_value=10**12)
 QUANTITIES = st.fixed_dictionaries(dict.fromkeys(Unit, COUNTS))
@@ -248,6 +249,17 @@ class TestARateToBePublished:
     def test_that_contradicts_itself_is_refused(self, price: str, is_free: bool) -> None:  # noqa: FBT001 - a table's column
         with pytest.raises(RateRefused):
             require_meaningful(new_rate("m", Unit.INPUT, price, is_free=is_free))
+
+    @pytest.mark.parametrize(("unit", "quantity"), [(Unit.TRANSCRIPTION_MS, 24 * 60 * 60 * 1000), (Unit.INPUT, 10**7)])
+    def test_is_small_enough_for_what_it_prices_to_be_booked(self, unit: Unit, quantity: int) -> None:
+        dearest = new_rate("m", unit, "100000000")
+
+        require_meaningful(dearest)
+        with pytest.raises(RateRefused):
+            require_meaningful(new_rate("m", unit, "100000000.000001"))
+
+        cost = price_of({unit: quantity}, snapshot({unit: dearest.price.micros}))
+        assert cost.micros < BIGINT_MAX
 
     @pytest.mark.parametrize("name", ["", "=m", "+m", "-m", "@m", " m", "two words", "m" * 201, "m\n"])
     def test_of_a_model_or_provider_without_a_proper_name_is_refused(self, name: str) -> None:

@@ -19,6 +19,8 @@ from billing.pricing.errors import DiscountRefused, PriceUnknown, RateRefused
 RateId = NewType("RateId", str)
 
 _PERCENT_MAX = 100
+# Above what anything costs in any currency, and low enough that a day of sound or ten million tokens can be booked.
+_PRICE_MICROS_MAX = 10**14
 # Nothing that a spreadsheet could take for a formula can be the name of a model or of a provider.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,199}", re.ASCII)
 
@@ -373,15 +375,15 @@ def require_meaningful(rate: NewRate) -> None:
     """A zero that somebody forgot to fill in must not give a model away.
 
     Raises:
-        RateRefused: the price is negative, zero without being called free, or not zero though it is called free; the
-            unit is not one of its modality; or a name is none.
+        RateRefused: the price is negative or beyond all prices, zero without being called free, or not zero though it
+            is called free; the unit is not one of its modality; or a name is none.
     """
     if not (_NAME.fullmatch(rate.model) and _NAME.fullmatch(rate.provider)):
         raise RateRefused(rate.model, rate.unit, "a name is up to 200 letters, digits and ._:/@-, no sign in front")
     if rate.unit not in UNITS_OF[rate.priced_modality]:
         raise RateRefused(rate.model, rate.unit, f"nothing of {rate.priced_modality} is counted so")
-    if rate.price.micros < 0:
-        raise RateRefused(rate.model, rate.unit, "a price is never negative")
+    if not 0 <= rate.price.micros <= _PRICE_MICROS_MAX:
+        raise RateRefused(rate.model, rate.unit, "a price is never negative, nor above a hundred million")
     if rate.price.micros == 0 and not rate.is_free:
         raise RateRefused(rate.model, rate.unit, "a price of zero has to say that it is free")
     if rate.price.micros > 0 and rate.is_free:
