@@ -254,6 +254,17 @@ class TestSpeech:
         )
         assert (request.bounds(SPEECH), request.free_bounds) == (used.quantities, used.free)
 
+    def test_costs_what_the_voice_is_told_beside_its_text_too(self) -> None:
+        told = speech(input=".", instructions="x" * 999)
+
+        assert told.bounds(SPEECH)[Unit.SPEECH_CHARACTERS] == 1000
+        assert speech(input=".", instructions=None).bounds(SPEECH)[Unit.SPEECH_CHARACTERS] == 1
+
+    @pytest.mark.parametrize("told", [5, ["x"], "x" * 100_001])
+    def test_is_told_in_a_text_only(self, told: object) -> None:
+        with pytest.raises(InvalidInput):
+            speech(instructions=told)
+
     @pytest.mark.parametrize(
         "content_type", ["audio/mpeg", "audio/pcm;rate=24000", "AUDIO/WAV", "application/octet-stream"]
     )

@@ -1,4 +1,4 @@
-"""Reads requests to speak a text: charged by the characters of the text, whatever the recording sounds like.
+"""Reads requests to speak a text: charged by the characters that the voice reads, whatever the recording sounds like.
 
 Source of the members: OpenAI's API reference, "Create speech".
 """
@@ -40,7 +40,7 @@ class SpeechRequest(WholeAnswer):
     door: Door = Door.SPEECH
 
     def bounds(self, rates: RateSnapshot) -> Quantities:
-        """The characters of the text, each code point one, whatever the rates."""
+        """The characters of the text and of how to speak it, each code point one, whatever the rates."""
         del rates
         return {Unit.SPEECH_CHARACTERS: self.characters, Unit.REQUEST: 1}
 
@@ -85,4 +85,8 @@ def read_speech_request(incoming: Incoming, bounds: QuoteBounds) -> SpeechReques
     text = fields.get("input")
     if not (isinstance(text, str) and 1 <= len(text) <= _CHARACTERS_MAX):
         raise InvalidInput("input", f"`input` is a text of 1 to {_CHARACTERS_MAX} characters.")
-    return SpeechRequest(model=name_of(fields), fields=fields, characters=len(text))
+    # A voice that is told how to speak reads what it is told, and can be told to speak something else.
+    told = fields.get("instructions")
+    if not (told is None or (isinstance(told, str) and len(told) <= _CHARACTERS_MAX)):
+        raise InvalidInput("instructions", f"`instructions` is a text of at most {_CHARACTERS_MAX} characters.")
+    return SpeechRequest(model=name_of(fields), fields=fields, characters=len(text) + len(told or ""))
