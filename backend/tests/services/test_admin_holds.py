@@ -336,6 +336,26 @@ class TestAStreamThatIsLost:
         assert await event_of(begin, operation) is None
         assert (await wallets.balance(wallet)).available == rub("10")
 
+    async def test_operators_the_job_and_the_sweeper_together_end_each_once_and_never_wait_in_a_circle(
+        self, desk: HoldDesk, streams: AbandonedStreams, wallets: Wallets, finance: Customer
+    ) -> None:
+        lost = [await self.lost(wallets) for _ in range(12)]
+        wallets.clock.move(TTL)
+
+        async def decided(hold: str) -> str:
+            try:
+                await desk.settle(finance.principal, hold, rub("1"), reason="half of it came", request_id="req_1")
+            except OperationEnded as ended:
+                return ended.code
+            return "settled"
+
+        *said, _, _ = await asyncio.gather(
+            *(decided(hold) for _, _, hold in lost), streams.settle(), wallets.service.sweep()
+        )
+
+        left = [(await wallets.balance(wallet)).available for wallet, _, _ in lost]
+        assert left == [rub("9") if word == "settled" else rub("8") for word in said]
+
     async def test_a_refused_release_leaves_the_checkpoint_to_the_job(
         self, desk: HoldDesk, streams: AbandonedStreams, wallets: Wallets, finance: Customer
     ) -> None:
