@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.payments import Till, open_till
-from backend.tests.builders.wallets import rub
+from backend.tests.builders.wallets import RUB, rub
 from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 from backend.tests.fakes.clock import NOON, StoppedClock
 from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
@@ -237,7 +237,8 @@ class TestCreditingOnce:
             booked = await uow.connection.execute(
                 text("SELECT id, reference FROM ledger_transfers WHERE reference = :id"), {"id": topup.payment_id}
             )
-        assert booked.all() == [(f"credit:{topup.payment_id}", topup.payment_id)]
+            wallet_id = await till.wallets.of_account(uow, customer.account.id, RUB)
+        assert booked.all() == [(f"{wallet_id}/credit:{topup.payment_id}", topup.payment_id)]
 
     @pytest.mark.parametrize("chance_seed", range(5))
     async def test_any_order_and_number_of_answers_ends_the_same(
