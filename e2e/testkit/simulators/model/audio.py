@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import math
 import wave
 from typing import Any
 
@@ -65,7 +66,8 @@ def transcription(
         raise ApiError(400, "Missing required parameter: 'file'.", parameter="file")
     if asked.stream:
         raise unsupported("stream", "This simulator transcribes without streaming.")
-    text, seconds = _heard(asked, sound, seed), seconds_of(sound)
+    seconds = seconds_of(sound)
+    text = _heard(asked, sound, seed, characters_max=math.ceil(seconds * 1000 / _MILLISECONDS_PER_CHARACTER))
     match asked.response_format:
         case "text":
             return f"{text}\n"
@@ -86,9 +88,11 @@ def seconds_of(sound: bytes) -> float:
     return round(len(sound) / _BYTES_PER_SECOND, 3)
 
 
-def _heard(asked: TranscriptionRequest, sound: bytes, seed: int) -> str:
+def _heard(asked: TranscriptionRequest, sound: bytes, seed: int, *, characters_max: int) -> str:
+    """Words that follow from the sound, no more than somebody can say in its time."""
     said = [{"role": "user", "content": hashlib.sha256(sound).hexdigest()}]
-    return complete(seed=seed, model=asked.model, messages=said, tokens_max=_TEXT_TOKENS_MAX).replies[0].text
+    reply = complete(seed=seed, model=asked.model, messages=said, tokens_max=_TEXT_TOKENS_MAX).replies[0]
+    return reply.text[:characters_max].rstrip()
 
 
 def _segment(text: str, seconds: float) -> dict[str, Any]:
