@@ -11,7 +11,16 @@ from starlette.types import Receive, Scope, Send
 
 from billing.customers.access import client_address
 from billing.gateway import price_endpoints
-from billing.gateway.access import CORRELATION_HEADER, Body, Gateway, KeyCaller, MaxReplyCost
+from billing.gateway.access import (
+    CORRELATION_HEADER,
+    Body,
+    Gateway,
+    KeyCaller,
+    MaxReplyCost,
+    api_key_caller,
+    limited_body,
+    max_reply_cost,
+)
 from billing.gateway.calls import StreamedAnswer
 from billing.gateway.errors import ModelNotFound
 from billing.gateway.rules.doors import Door
@@ -19,7 +28,9 @@ from billing.gateway.rules.paid_request import Incoming
 from billing.gateway.rules.quote_request import read_question
 from billing.gateway.rules.readers import READERS
 from billing.gateway.schemas import ModelList, ModelView, QuoteView, billing_headers, openai_error
+from billing.gateway.service import GatewayService
 from billing.kit.errors import BillingError
+from billing.kit.http import service_of
 
 router = APIRouter(tags=["gateway"])
 router.include_router(price_endpoints.router)
@@ -61,15 +72,15 @@ class StreamResponse(StreamingResponse):
 def _serve_through(door: Door) -> None:
     """Opens this door under both prefixes; every door has the same life of a call behind it (G12)."""
 
-    async def answer(
-        request: Request, caller: KeyCaller, max_reply_cost: MaxReplyCost, body: Body, gateway: Gateway
-    ) -> Response:
-        served = await gateway.serve(
+    async def answer(request: Request) -> Response:
+        # Asked one by one and not declared: solving the same declarations anew is a tenth of a paid call's work.
+        caller = await api_key_caller(request)
+        served = await service_of(request, GatewayService).serve(
             caller,
             door,
-            Incoming(body, request.headers.get("Content-Type", "")),
+            max_reply_cost=await max_reply_cost(request),
+            incoming=Incoming(await limited_body(request), request.headers.get("Content-Type", "")),
             correlation_id=request.headers.get(CORRELATION_HEADER),
-            max_reply_cost=max_reply_cost,
             client_network=client_address(request),
         )
         if isinstance(served, StreamedAnswer):
@@ -91,14 +102,10 @@ for _door in READERS:
 
 @router.post("/v1/billing/quote")
 @router.post("/openai/billing/quote")
-async def quote(
-    request: Request, caller: KeyCaller, max_reply_cost: MaxReplyCost, body: Body, gateway: Gateway
-) -> QuoteView:
+async def quote(request: Request, caller: KeyCaller, limit: MaxReplyCost, body: Body, gateway: Gateway) -> QuoteView:
     """What a call would cost at most and whether it would be let in; nothing is held, and no model is called."""
     door, incoming = read_question(body)
-    quoted = await gateway.quote(
-        caller, door, incoming, max_reply_cost=max_reply_cost, client_network=client_address(request)
-    )
+    quoted = await gateway.quote(caller, door, incoming, max_reply_cost=limit, client_network=client_address(request))
     return QuoteView.of(quoted)
 
 
