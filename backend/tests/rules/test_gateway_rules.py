@@ -273,10 +273,14 @@ class TestOurOwnCount:
     def test_never_goes_beyond_what_the_call_was_let_in_with(self) -> None:
         request = read(max_tokens=3)
 
-        measured = measure(request, completion("x" * 4000))
+        measured = measure(request, completion("x" * 40))
 
         assert measured.free.output_tokens == 3
         assert measured.free.input_tokens <= request.input_tokens_bound
+
+    @pytest.mark.parametrize("limit", ["max_tokens", "max_completion_tokens"])
+    def test_is_of_all_that_came_where_the_provider_did_not_obey_the_limit(self, limit: str) -> None:
+        assert measure(read(**{limit: 1}), completion("x" * 4000)).quantities[Unit.OUTPUT] == 1000
 
 
 class TestAReply:

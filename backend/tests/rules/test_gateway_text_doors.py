@@ -327,11 +327,14 @@ class TestOurOwnCount:
 
         assert many.free.input_tokens >= few.free.input_tokens + 20
 
-    @pytest.mark.parametrize("request_", [completions(max_tokens=3), responses(max_output_tokens=3)])
-    def test_never_goes_beyond_the_limit_that_the_client_set(self, request_: PaidRequest) -> None:
-        body = written("x" * 4000) if request_.door is Door.COMPLETIONS else response("x" * 4000)
+    @pytest.mark.parametrize(("letters", "tokens"), [(400, 40), (4000, 1000)])
+    @pytest.mark.parametrize("request_", [completions(max_tokens=40), responses(max_output_tokens=40)])
+    def test_is_held_to_the_limit_that_the_client_set_unless_the_provider_was_not(
+        self, request_: PaidRequest, letters: int, tokens: int
+    ) -> None:
+        body = written("x" * letters) if request_.door is Door.COMPLETIONS else response("x" * letters)
 
-        assert measured(request_, body).free.output_tokens == 3
+        assert measured(request_, body).free.output_tokens == tokens
 
     @given(text=TEXTS, reply=TEXTS)
     def test_of_what_goes_in_never_goes_beyond_the_bound(self, text: str, reply: str) -> None:

@@ -20,7 +20,7 @@ from billing.gateway.rules.json_fields import (
     rendered_request,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens
+from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens, within_limit
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.unpriced import require_own_parts, require_priced
@@ -112,8 +112,8 @@ class ChatRequest:
     def own_counter(self) -> Callable[[int], Quantities]:
         """What it used with so many tokens of output, where nobody else has counted.
 
-        Never beyond the bound of what was sent, nor beyond the limit that the client set; a limit that we assumed binds
-        no provider, so it does not bind the count.
+        Never beyond the bound of what was sent, nor beyond a limit that the client set and the provider obeyed; a limit
+        that we assumed binds no provider, so it does not bind the count.
         """
         prompt = [self.fields.get(member) for member in _PROMPT_MEMBERS]
         typical = _TYPICAL_TOKENS_PER_MESSAGE * len(self.fields["messages"])
@@ -121,7 +121,7 @@ class ChatRequest:
         input_tokens, asked = min(typical, self.input_tokens_bound), self.output_tokens_asked
 
         def count(output_tokens: int) -> Quantities:
-            return text_quantities(input_tokens, output_tokens if asked is None else min(output_tokens, asked))
+            return text_quantities(input_tokens, within_limit(output_tokens, asked))
 
         return count
 

@@ -19,7 +19,7 @@ from billing.gateway.rules.json_fields import (
     rendered_request,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens
+from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens, within_limit
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.text_inputs import TextInputs, read_texts
@@ -107,8 +107,7 @@ class CompletionsRequest:
         """
         repeated = self.texts.tokens_typical * self.choices // self.texts.count if self.repeats_prompt else 0
         written = max(0, output_tokens - repeated) * self.candidates // self.choices
-        asked = self.output_tokens_asked
-        return text_quantities(self.texts.tokens_typical, written if asked is None else min(written, asked))
+        return text_quantities(self.texts.tokens_typical, within_limit(written, self.output_tokens_asked))
 
 
 def read_completions_request(incoming: Incoming, bounds: QuoteBounds) -> CompletionsRequest:

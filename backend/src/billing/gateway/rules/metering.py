@@ -17,6 +17,9 @@ TOKENS_MAX = 10_000_000
 # How tokenisers of today cut text, on the average: English at four letters a token, other scripts at three bytes.
 _ASCII_PER_TOKEN = 4
 _OTHER_BYTES_PER_TOKEN = 3
+# How far our count of a text can be from that of its tokeniser: long runs of spaces or digits are few tokens.
+_MISCOUNT_MAX = 3
+_MISCOUNTED_TOKENS_MAX = 50
 _INPUT_NAMES = ("prompt_tokens", "input_tokens")
 _OUTPUT_NAMES = ("completion_tokens", "output_tokens")
 _NOT_GENERATED = frozenset({"role", "id", "type", "finish_reason"})
@@ -102,6 +105,17 @@ def counted_text(usage: object, own_count: Callable[[], Quantities]) -> Measured
     if isinstance(told, EstimateReason):
         return text_measured(own_count(), told)
     return text_measured(told, None)
+
+
+def within_limit(tokens: int, asked: int | None) -> int:
+    """Our own count of output, which is about right, held to the limit that the client set, which is exact.
+
+    Far beyond the limit the provider cannot have obeyed it, under whichever name it came: then all that was delivered
+    counts.
+    """
+    if asked is None or tokens > _MISCOUNT_MAX * asked + _MISCOUNTED_TOKENS_MAX:
+        return tokens
+    return min(tokens, asked)
 
 
 def tokens_in(quantities: Quantities) -> int:

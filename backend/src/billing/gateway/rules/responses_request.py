@@ -20,7 +20,7 @@ from billing.gateway.rules.json_fields import (
     rendered_request,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens
+from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens, within_limit
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.responses_stream import ResponsesStreamMeter, written_in
@@ -100,15 +100,14 @@ class ResponsesRequest:
         return ResponsesStreamMeter(own_count=self.own_count, public_model=public_model, upstream_model=upstream_model)
 
     def own_count(self, output_tokens: int) -> Quantities:
-        """What it used, where nobody else has counted: never beyond the bound of what was sent, nor beyond the limit
-        that the client set.
+        """What it used, where nobody else has counted: never beyond the bound of what was sent, nor beyond a limit
+        that the client set and the provider obeyed.
         """
         prompt = [self.fields.get(member) for member in _PROMPT_MEMBERS]
         input_tokens = _TYPICAL_TOKENS_PER_ITEM * _items_in(self.fields.get("input"))
         input_tokens += sum(typical_tokens(text) for text in texts(prompt, without=_NO_PROMPT))
-        asked = self.output_tokens_asked
         return text_quantities(
-            min(input_tokens, self.input_tokens_bound), output_tokens if asked is None else min(output_tokens, asked)
+            min(input_tokens, self.input_tokens_bound), within_limit(output_tokens, self.output_tokens_asked)
         )
 
 
