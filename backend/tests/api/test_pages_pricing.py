@@ -92,7 +92,9 @@ class TestTheEstimator:
 
     @pytest.mark.parametrize("query", ["text_model=unknown", "image_size=7x7", "input_tokens=", "extra=1"])
     async def test_falls_back_on_what_it_knows(self, shop: Shop, query: str) -> None:
-        await _page(shop, f"/pricing?{query}")
+        page = await _page(shop, f"/pricing?{query}")
+
+        assert [field["name"] for field in page.inputs if field.get("aria-invalid")] == []
 
 
 def _without_books(built: Services) -> Services:

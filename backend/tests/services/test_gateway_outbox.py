@@ -88,14 +88,17 @@ class TestAClientWhoLeaves:
         assert await everything(box) == b""
 
     async def test_frees_a_writer_who_waits(self) -> None:
-        box, _ = outbox()
+        box, _ = outbox(patience_seconds=3600)
         await box.put(b"x" * 10)
         writing = asyncio.create_task(box.put(b"y"))
         await asyncio.sleep(0)
+        waited = not writing.done()
 
         box.leave()
 
-        await writing
+        async with asyncio.timeout(5):
+            await writing
+        assert waited
 
     async def test_frees_a_reader_who_waits(self) -> None:
         box, _ = outbox()
