@@ -50,3 +50,13 @@ class TestTheEstimator:
         expect(pricing.error).to_be_visible()
         expect(question).to_have_value("many")
         expect(question).to_have_accessible_description("Enter a whole number from 0 to 1,000,000.")
+
+    def test_marks_the_field_that_is_wrong_and_no_other(self, pricing: PricingPage, watch: BrowserWatch) -> None:
+        watch.expect_status(400, "/pricing")
+        pricing.open()
+
+        pricing.plan_chat("demo-large", question="many", answer="500", turns="2")
+
+        question, answer = (pricing.chat.get_by_label(f"Tokens in each {text}") for text in ("question", "answer"))
+        as_ever = answer.evaluate("field => getComputedStyle(field).borderTopColor")
+        expect(question).not_to_have_css("border-top-color", as_ever)
