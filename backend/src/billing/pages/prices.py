@@ -50,9 +50,9 @@ class FreeOfferView:
     @classmethod
     def of(cls, standing: FreeStanding) -> Self | None:
         """This offer, or None where nothing is free."""
-        limits = tuple((part.metric.value, part.limit) for part in standing.metrics if part.limit > 0)
-        if not (standing.is_enabled and standing.has_free_model and limits):
+        if not standing.has_free_model:
             return None
+        limits = tuple((part.metric.value, part.limit) for part in standing.metrics if part.limit > 0)
         return cls(limits, standing.eligible_models)
 
 
@@ -71,7 +71,7 @@ class PriceListView:
     def of(cls, pricing: PublicPricing) -> Self:
         """This offer, recommended models first."""
         order = {modality: place for place, modality in enumerate(Modality)}
-        models = sorted(pricing.models, key=lambda one: (order[one.modality], *_standing(one.model, pricing)))
+        models = sorted(pricing.models, key=lambda one: (order[one.modality], *_rank(one.model, pricing)))
         groups = groupby(models, key=lambda one: one.modality)
         return cls(
             groups=tuple(
@@ -85,7 +85,7 @@ class PriceListView:
         )
 
 
-def _standing(model: str, pricing: PublicPricing) -> tuple[int, int, str]:
+def _rank(model: str, pricing: PublicPricing) -> tuple[int, int, str]:
     return _place(model, pricing.recommended), _place(model, pricing.popular), model
 
 
