@@ -267,6 +267,15 @@ class TestOurOwnCount:
 
         assert measured.quantities[Unit.OUTPUT] == 31
 
+    @pytest.mark.parametrize("url", ["https://example.com/a.png", "data:image/png;base64," + "A" * 40_000])
+    def test_has_a_typical_number_for_each_picture_however_it_comes(self, url: str) -> None:
+        picture = {"type": "image_url", "image_url": {"url": url}}
+
+        def counted(*parts: object) -> int:
+            return measure(read(messages=[{"role": "user", "content": list(parts)}]), completion()).free.input_tokens
+
+        assert counted(picture, picture) - counted() == 2000
+
     def test_is_of_what_stands_under_the_name_of_another_door_too(self) -> None:
         assert measure(read(), {"choices": [{"text": "x" * 40}]}).quantities[Unit.OUTPUT] == 10
 

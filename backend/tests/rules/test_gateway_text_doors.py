@@ -327,6 +327,15 @@ class TestOurOwnCount:
 
         assert many.free.input_tokens >= few.free.input_tokens + 20
 
+    def test_of_a_response_has_a_typical_number_for_each_picture(self) -> None:
+        picture = {"type": "input_image", "image_url": "https://example.com/a.png"}
+        plain, pictured = (
+            measured(responses(input=[{"role": "user", "content": parts}]), response()).free.input_tokens
+            for parts in ([], [picture])
+        )
+
+        assert pictured - plain == 1000
+
     @pytest.mark.parametrize(("letters", "tokens"), [(400, 40), (4000, 1000)])
     @pytest.mark.parametrize("request_", [completions(max_tokens=40), responses(max_output_tokens=40)])
     def test_is_held_to_the_limit_that_the_client_set_unless_the_provider_was_not(

@@ -20,7 +20,15 @@ from billing.gateway.rules.json_fields import (
     rendered_request,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens, within_limit
+from billing.gateway.rules.metering import (
+    TYPICAL_TOKENS_PER_PICTURE,
+    Measured,
+    counted_text,
+    text_quantities,
+    texts,
+    typical_tokens,
+    within_limit,
+)
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.unpriced import require_own_parts, require_priced
@@ -37,6 +45,7 @@ _IMAGE_PARTS = ("image_url", "input_image")  # compared, not hashed: a stranger'
 _FILE_PARTS = ("file", "input_file")
 _LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
 _PROMPT_MEMBERS = ("messages", "tools", "functions", "response_format")
+_NO_PROMPT = frozenset({"role", "id", "type", "image_url", "file_data"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +126,8 @@ class ChatRequest:
         """
         prompt = [self.fields.get(member) for member in _PROMPT_MEMBERS]
         typical = _TYPICAL_TOKENS_PER_MESSAGE * len(self.fields["messages"])
-        typical += sum(typical_tokens(text) for text in texts(prompt))
+        typical += TYPICAL_TOKENS_PER_PICTURE * sum(map(_opaque_parts, self.fields["messages"]))
+        typical += sum(typical_tokens(text) for text in texts(prompt, without=_NO_PROMPT))
         input_tokens, asked = min(typical, self.input_tokens_bound), self.output_tokens_asked
 
         def count(output_tokens: int) -> Quantities:
@@ -187,11 +197,18 @@ def _input_tokens_bound(fields: Mapping[str, Any], messages: list[dict[str, Any]
     for place, message in enumerate(messages):
         content = message.get("content")
         if isinstance(content, list):
-            opaque += sum(_is_of(part, (*_IMAGE_PARTS, *_FILE_PARTS)) for part in content)
+            opaque += _opaque_parts(message)
             parts = [_without_picture(part) if _is_of(part, _IMAGE_PARTS) else part for part in content]
             slim[place] = {**message, "content": parts}
     overhead = _TOKENS_PER_REQUEST + _TOKENS_PER_MESSAGE * len(messages)
     return byte_count({**fields, "messages": slim}) + overhead + opaque * bounds.image_tokens_max
+
+
+def _opaque_parts(message: Mapping[str, Any]) -> int:
+    """How many parts of the message are pictures or files."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else ()
+    return sum(_is_of(part, (*_IMAGE_PARTS, *_FILE_PARTS)) for part in parts)
 
 
 def _is_of(part: object, types: tuple[str, ...]) -> bool:

@@ -14,6 +14,9 @@ from billing.usage.rules import EstimateReason
 TOKENS_MAX = 10_000_000
 """No call of today uses more than this; a larger number is a mistake of the provider."""
 
+TYPICAL_TOKENS_PER_PICTURE = 1000
+"""About what models of today count for a picture or a page; used only where nobody else has counted."""
+
 # How tokenisers of today cut text, on the average: English at four letters a token, other scripts at three bytes.
 _ASCII_PER_TOKEN = 4
 _OTHER_BYTES_PER_TOKEN = 3

@@ -5,7 +5,7 @@ Source of the members: OpenAI's API reference, "Create a model response".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,15 @@ from billing.gateway.rules.json_fields import (
     rendered_request,
     request_object,
 )
-from billing.gateway.rules.metering import Measured, counted_text, text_quantities, texts, typical_tokens, within_limit
+from billing.gateway.rules.metering import (
+    TYPICAL_TOKENS_PER_PICTURE,
+    Measured,
+    counted_text,
+    text_quantities,
+    texts,
+    typical_tokens,
+    within_limit,
+)
 from billing.gateway.rules.paid_request import Delivery, Incoming, Outgoing, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply
 from billing.gateway.rules.responses_stream import ResponsesStreamMeter, written_in
@@ -90,25 +98,31 @@ class ResponsesRequest:
         output = delivery.body["output"]
 
         def own_count() -> Quantities:
-            return self.own_count(sum(typical_tokens(text) for text in written_in(output)))
+            return self.own_counter()(sum(typical_tokens(text) for text in written_in(output)))
 
         return counted_text(delivery.body.get("usage"), own_count)
 
     def stream_meter(self, rates: RateSnapshot, *, public_model: str, upstream_model: str) -> ResponsesStreamMeter:
         """What reads and counts the streamed answer."""
         del rates
-        return ResponsesStreamMeter(own_count=self.own_count, public_model=public_model, upstream_model=upstream_model)
+        return ResponsesStreamMeter(
+            own_count=self.own_counter(), public_model=public_model, upstream_model=upstream_model
+        )
 
-    def own_count(self, output_tokens: int) -> Quantities:
-        """What it used, where nobody else has counted: never beyond the bound of what was sent, nor beyond a limit
-        that the client set and the provider obeyed.
+    def own_counter(self) -> Callable[[int], Quantities]:
+        """What it used with so many tokens of output, where nobody else has counted: never beyond the bound of what was
+        sent, nor beyond a limit that the client set and the provider obeyed. The prompt is read once.
         """
         prompt = [self.fields.get(member) for member in _PROMPT_MEMBERS]
-        input_tokens = _TYPICAL_TOKENS_PER_ITEM * _items_in(self.fields.get("input"))
-        input_tokens += sum(typical_tokens(text) for text in texts(prompt, without=_NO_PROMPT))
-        return text_quantities(
-            min(input_tokens, self.input_tokens_bound), within_limit(output_tokens, self.output_tokens_asked)
-        )
+        typical = _TYPICAL_TOKENS_PER_ITEM * _items_in(self.fields.get("input"))
+        typical += TYPICAL_TOKENS_PER_PICTURE * len(_opaque_in(_read_input(self.fields.get("input"))))
+        typical += sum(typical_tokens(text) for text in texts(prompt, without=_NO_PROMPT))
+        input_tokens, asked = min(typical, self.input_tokens_bound), self.output_tokens_asked
+
+        def count(output_tokens: int) -> Quantities:
+            return text_quantities(input_tokens, within_limit(output_tokens, asked))
+
+        return count
 
 
 def read_responses_request(incoming: Incoming, bounds: QuoteBounds) -> ResponsesRequest:
@@ -146,9 +160,8 @@ def _input_tokens_bound(fields: Mapping[str, Any], bounds: QuoteBounds) -> int:
     a file may hold pictures, so it counts as much besides its bytes.
     """
     items = _read_input(fields.get("input"))
-    parts = [part for item in items for part in (item, *_parts_of(item))]
-    require_own_parts(parts, "input")
-    opaque = [part for part in parts if part.get("type") in _OPAQUE]
+    require_own_parts([part for item in items for part in (item, *_parts_of(item))], "input")
+    opaque = _opaque_in(items)
     pictures = sum(byte_count(part.get("image_url")) for part in opaque if part.get("type") == _PICTURE)
     overhead = _TOKENS_PER_REQUEST + _TOKENS_PER_ITEM * max(1, len(items))
     return byte_count(fields) - pictures + overhead + len(opaque) * bounds.image_tokens_max
@@ -162,6 +175,12 @@ def _read_input(value: object) -> list[dict[str, Any]]:
     if any(item.get("type") == "item_reference" for item in value):
         raise InvalidInput("input", "`input` holds the items themselves, not references to them.")
     return value
+
+
+def _opaque_in(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The pictures and files among the items and their parts."""
+    parts = (part for item in items for part in (item, *_parts_of(item)))
+    return [part for part in parts if part.get("type") in _OPAQUE]
 
 
 def _items_in(value: object) -> int:
