@@ -154,12 +154,12 @@ class TestASingleRead:
     async def test_is_no_transaction(self, engine: AsyncEngine, begin: Begin) -> None:
         async with single_reads(engine)() as uow:
             assert await uow.connection.scalar(text("SELECT 1")) == 1
-            driver = await driver_of(uow)
+            driver = driver_of(uow)
             assert driver.info.transaction_status is TransactionStatus.IDLE
 
         async with begin() as uow:
             await uow.connection.scalar(text("SELECT 1"))
-            assert (await driver_of(uow)).info.transaction_status is TransactionStatus.INTRANS
+            assert driver_of(uow).info.transaction_status is TransactionStatus.INTRANS
 
     async def test_is_refused_inside_a_transaction(self, engine: AsyncEngine, begin: Begin) -> None:
         async with begin():

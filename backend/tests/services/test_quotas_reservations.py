@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import pytest
 from psycopg.abc import PQGen
@@ -88,21 +88,16 @@ class Listening:
     """A transaction's connection that counts how often somebody waits for the database."""
 
     def __init__(self, uow: UnitOfWork) -> None:
-        self.uow = uow
-        self.driver: Any = None
-        self.driver_connection = self
+        self.driver = driver_of(uow)
+        self.sync_connection = self.connection = self.driver_connection = self
         self.count = 0
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.driver, name)
 
-    async def get_raw_connection(self) -> Listening:
-        self.driver = await driver_of(self.uow)
-        return self
-
     async def wait(self, exchange: PQGen[T]) -> T:
         self.count += 1
-        return cast("T", await self.driver.wait(exchange))
+        return await self.driver.wait(exchange)
 
     def as_uow(self) -> UnitOfWork:
         return UnitOfWork(cast("AsyncConnection", self))

@@ -67,7 +67,7 @@ async def sent(uow: UnitOfWork, *statements: Sending) -> list[Result]:
     Raises:
         psycopg.Error: the first failure.
     """
-    return await send(await driver_of(uow), statements)
+    return await send(driver_of(uow), statements)
 
 
 def only(rows: Sequence[Any]) -> Any | None:

@@ -79,9 +79,10 @@ def refuse_open_transaction() -> None:
         raise AssertionError(message)
 
 
-async def driver_of(uow: UnitOfWork) -> PsycopgConnection[TupleRow]:
+def driver_of(uow: UnitOfWork) -> PsycopgConnection[TupleRow]:
     """The transaction's own psycopg connection, for the few statements where SQLAlchemy's own work would be most of
     the time, and for enqueueing jobs.
     """
-    raw = await uow.connection.get_raw_connection()
-    return cast("PsycopgConnection[TupleRow]", raw.driver_connection)
+    connection = uow.connection.sync_connection
+    assert connection is not None, "the transaction is open"
+    return cast("PsycopgConnection[TupleRow]", connection.connection.driver_connection)
