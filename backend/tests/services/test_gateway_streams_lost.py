@@ -38,6 +38,15 @@ from billing.wallets.rules import OperationId
 pytestmark = pytest.mark.money
 
 
+def failing(broken: list[str], where: str, *, times: int = 1) -> Step:
+    """A step of a script after which so many transactions fail, each at its BEGIN or its COMMIT."""
+
+    async def breaks() -> None:
+        broken.extend([where] * times)
+
+    return breaks
+
+
 class TestTheGatewayDies:
     """A task that is cancelled is as dead as a process: nobody books, only the checkpoint is there."""
 
@@ -125,11 +134,8 @@ class TestTheBooksCannotBeReached:
     async def test_at_the_end_and_it_is_booked_a_little_later(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
     ) -> None:
-        async def breaks() -> None:
-            broken.extend(["BEGIN"] * 4)
-
         payer = await gate.payer("100")
-        steps = (delta("a", finish="stop"), breaks, usage(10, 20), DONE)
+        steps = (delta("a", finish="stop"), failing(broken, "BEGIN", times=4), usage(10, 20), DONE)
 
         got = read(await fragile(streaming(*steps), retry_seconds=0.01).streamed(payer, asked()))
 
@@ -140,11 +146,8 @@ class TestTheBooksCannotBeReached:
     async def test_for_so_long_that_the_job_takes_over(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str], clock: StoppedClock
     ) -> None:
-        async def breaks() -> None:
-            broken.extend(["BEGIN"] * 1000)
-
         payer = await gate.payer("100")
-        steps = (delta(WORDS), breaks, delta(finish="stop"), usage(10, 20), DONE)
+        steps = (delta(WORDS), failing(broken, "BEGIN", times=1000), delta(finish="stop"), usage(10, 20), DONE)
         terms = {"retry_seconds": 0.01, "lease": timedelta(seconds=0.05)}
 
         got = read(await fragile(streaming(*steps), **terms).streamed(payer, asked()))
@@ -157,11 +160,8 @@ class TestTheBooksCannotBeReached:
     async def test_right_after_the_commit_and_it_is_booked_once(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
     ) -> None:
-        async def breaks() -> None:
-            broken.append("COMMIT")
-
         payer = await gate.payer("100")
-        steps = (delta("a", finish="stop"), breaks, usage(10, 20), DONE)
+        steps = (delta("a", finish="stop"), failing(broken, "COMMIT"), usage(10, 20), DONE)
 
         got = read(await fragile(streaming(*steps)).streamed(payer, asked()))
 
@@ -171,11 +171,10 @@ class TestTheBooksCannotBeReached:
     async def test_when_output_has_to_be_stored_and_nothing_more_passes(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
     ) -> None:
-        async def breaks() -> None:
-            broken.extend(["BEGIN"] * 2)
-
         payer = await gate.payer("100")
-        upstream = streaming(delta(WORDS), breaks, delta(WORDS * 100), *[delta("never seen")] * 10, DONE)
+        upstream = streaming(
+            delta(WORDS), failing(broken, "BEGIN", times=2), delta(WORDS * 100), *[delta("never seen")] * 10, DONE
+        )
 
         got = read(await fragile(upstream).streamed(payer, asked()))
 
@@ -187,11 +186,8 @@ class TestTheBooksCannotBeReached:
     async def test_when_the_first_output_comes_and_none_passes(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
     ) -> None:
-        async def breaks() -> None:
-            broken.extend(["BEGIN"] * 2)
-
         payer = await gate.payer("100")
-        behind = fragile(streaming(breaks, *[delta("never seen")] * 10, DONE))
+        behind = fragile(streaming(failing(broken, "BEGIN", times=2), *[delta("never seen")] * 10, DONE))
 
         with pytest.raises(BillingUnavailable):
             await behind.stream(payer, asked())
@@ -202,11 +198,8 @@ class TestTheBooksCannotBeReached:
     async def test_when_nothing_was_delivered_and_the_job_gives_back(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str], clock: StoppedClock
     ) -> None:
-        async def breaks() -> None:
-            broken.append("BEGIN")
-
         payer = await gate.payer("100")
-        behind = fragile(streaming(breaks, UpstreamTimeout()))
+        behind = fragile(streaming(failing(broken, "BEGIN"), UpstreamTimeout()))
 
         with pytest.raises(UpstreamTimeout):
             await behind.stream(payer, asked())
@@ -220,11 +213,8 @@ class TestTheBooksCannotBeReached:
     async def test_when_the_hold_has_to_grow_and_nothing_more_passes(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str]
     ) -> None:
-        async def breaks() -> None:
-            broken.append("BEGIN")
-
         payer = await gate.payer("100")
-        steps: list[Step] = [delta(WORDS), breaks, *[delta(WORDS * 5)] * 300, DONE]
+        steps: list[Step] = [delta(WORDS), failing(broken, "BEGIN"), *[delta(WORDS * 5)] * 300, DONE]
         behind = fragile(streaming(*steps), checkpoint_tokens=10**6, checkpoint_every=timedelta(days=1))
 
         got = read(await behind.streamed(payer, asked(max_tokens=None)))
@@ -236,11 +226,8 @@ class TestTheBooksCannotBeReached:
     async def test_when_the_server_stops_and_the_rest_is_the_jobs(
         self, gate: Gate, fragile: Callable[..., Gate], broken: list[str], clock: StoppedClock
     ) -> None:
-        async def breaks() -> None:
-            broken.extend(["BEGIN"] * 1000)
-
         payer = await gate.payer("100")
-        steps = (delta(WORDS), breaks, delta(finish="stop"), usage(10, 20), DONE)
+        steps = (delta(WORDS), failing(broken, "BEGIN", times=1000), delta(finish="stop"), usage(10, 20), DONE)
         behind = fragile(streaming(*steps), retry_seconds=10, shutdown_seconds=0.01)
 
         await behind.streamed(payer, asked())
