@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -20,8 +22,9 @@ def _logs_as_before() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     chatty = logging.getLogger("httpx").level
+    configured = structlog.get_config()
     yield
-    structlog.reset_defaults()
+    structlog.configure(**configured)
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.getLogger("httpx").setLevel(chatty)
@@ -88,3 +91,20 @@ class TestWriting:
         logging.getLogger("httpx").info("HTTP Request: POST https://host/webhooks?token=%s", SECRET)
 
         assert SECRET not in capsys.readouterr().err
+
+    def test_lines_go_on_after_standard_error_was_replaced_and_closed(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with io.StringIO() as replaced, monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", replaced)
+            configure_logs("INFO")
+            log = structlog.get_logger("tests.logs")
+            log.info("first")
+
+        log.info("second")
+        logging.getLogger("tests.logs").info("third")
+
+        written = capsys.readouterr().err
+        assert '"second"' in written
+        assert "third" in written
+        assert "Logging error" not in written

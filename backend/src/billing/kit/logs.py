@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from typing import TextIO, cast
 
 import structlog
 
@@ -16,23 +17,27 @@ _SECRET_WORDS = ("authorization", "cookie", "password", "secret", "token", "api_
 _ROW_CONTENTS = re.compile(r"^DETAIL:.*?(?=^\[SQL: |^CONTEXT: |^$|\Z)", re.MULTILINE | re.DOTALL)
 
 
+class _StandardError:
+    """Standard error as it is when a line is written; one that was replaced since, and closed, breaks no answer."""
+
+    def write(self, line: str) -> int:
+        return sys.stderr.write(line)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure_logs(level: str = "INFO") -> None:
     """Sends every log line of the process to standard error as JSON; called once by each program's entry point."""
+    standard_error = cast("TextIO", _StandardError())
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            hide_secrets,
-            structlog.processors.format_exc_info,
-            hide_row_contents,
-            structlog.processors.JSONRenderer(),
-        ],
+        processors=_PROCESSORS,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(standard_error),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(stream=sys.stderr, level=level.upper(), format="%(levelname)s %(name)s %(message)s", force=True)
+    line = "%(levelname)s %(name)s %(message)s"
+    logging.basicConfig(stream=standard_error, level=level.upper(), format=line, force=True)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
@@ -60,3 +65,15 @@ def hide_row_contents(_logger: object, _method: str, event: MutableMapping[str, 
     if isinstance(trace, str):
         event["exception"] = _ROW_CONTENTS.sub("DETAIL: [hidden]\n", trace)
     return event
+
+
+# One list for all configurations: a logger that was used under an earlier one keeps it.
+_PROCESSORS: list[structlog.typing.Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    hide_secrets,
+    structlog.processors.format_exc_info,
+    hide_row_contents,
+    structlog.processors.JSONRenderer(),
+]
