@@ -32,6 +32,7 @@ from billing.kit.unit_of_work import Begin, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
 from billing.quotas.invariants import QuotaVerifier
 from billing.wallets.invariants import WalletVerifier
+from billing.wiring.verification import Verification
 from testkit.loopback import NO_TLS
 from testkit.simulators.model import create_model
 from testkit.simulators.server import running
@@ -183,12 +184,23 @@ async def gate(
 async def ledger_is_whole(request: pytest.FixtureRequest, snapshot: Begin) -> AsyncIterator[None]:
     """After the test, the checker reads the worker's whole database and must find no drift."""
     yield
-    async with snapshot() as view:
-        drifts = (
-            *await LedgerVerifier().drifts(view),
-            *await WalletVerifier(StoppedClock()).drifts(view),
-            *await QuotaVerifier().drifts(view),
-        )
+    await _verify(request, snapshot)
+
+
+@pytest.fixture
+async def own_ledger_is_whole(request: pytest.FixtureRequest, own_database: URL) -> AsyncIterator[None]:
+    """The same where the test moved its money in a database of its own."""
+    yield
+    engine = application_engine(own_database, connections_max=1)
+    try:
+        await _verify(request, snapshots(engine))
+    finally:
+        await engine.dispose()
+
+
+async def _verify(request: pytest.FixtureRequest, snapshot: Begin) -> None:
+    verifiers = (LedgerVerifier(), WalletVerifier(StoppedClock()), QuotaVerifier())
+    drifts = await Verification(snapshot, verifiers).drifts()
     request.node.user_properties.append(("ledger_verified", not drifts))
     assert not drifts, f"the ledger drifts: {drifts}"
 
@@ -200,7 +212,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("money"):
-            item.fixturenames.insert(0, "ledger_is_whole")
+            uses_own_database = "own_database" in item.fixturenames
+            item.fixturenames.insert(0, "own_ledger_is_whole" if uses_own_database else "ledger_is_whole")
 
 
 def _make_template(server: EmbeddedPostgres) -> None:

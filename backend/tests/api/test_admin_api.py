@@ -181,14 +181,14 @@ class TestOnTheCommandLine:
 
     def test_a_drift_is_a_line_and_exit_code_1(self, till: Till) -> None:
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            runner.run(_tamper(till))
-
-        one = till.run("ledger", "verify", "--wallet", till.wallet_id)
-        everything = till.run("ledger", "verify")
-        another = till.run("ledger", "verify", "--wallet", "wal_other")
+            runner.run(_tamper(till, by=1))
+            one = till.run("ledger", "verify", "--wallet", till.wallet_id)
+            everything = till.run("ledger", "verify")
+            another = till.run("ledger", "verify", "--wallet", "wal_other")
+            runner.run(_tamper(till, by=-1))  # every test here ends with the checker
 
         assert (one[0], everything[0], another[0]) == (1, 1, 0)
-        assert f"G1 {till.wallet_id}: the wallet says paid 1, " in one[1]
+        assert f"G1 {till.wallet_id}: the wallet says paid " in one[1]
 
     @pytest.mark.parametrize(
         "words",
@@ -203,8 +203,9 @@ class TestOnTheCommandLine:
         assert till.run(*words)[0] == 2
 
 
-async def _tamper(till: Till) -> None:
+async def _tamper(till: Till, *, by: int) -> None:
     engine = application_engine(till.url)
+    change = text("UPDATE wallets SET paid_micros = paid_micros + :by WHERE id = :id")
     async with units_of_work(engine)() as uow:
-        await uow.connection.execute(text("UPDATE wallets SET paid_micros = 1 WHERE id = :id"), {"id": till.wallet_id})
+        await uow.connection.execute(change, {"id": till.wallet_id, "by": by})
     await engine.dispose()

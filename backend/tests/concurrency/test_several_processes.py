@@ -32,7 +32,11 @@ from billing.wallets.invariants import WalletVerifier
 from billing.wallets.rules import OperationId, WalletId
 from billing.wiring.verification import Verification
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]  # every process starts an interpreter of its own
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.money,
+    pytest.mark.timeout(180),  # every process starts an interpreter of its own
+]
 
 _ROOT = Path(__file__).parents[3]
 _WAIT_SECONDS_MAX = 60.0

@@ -28,7 +28,7 @@ from billing.usage.invariants import UsageVerifier
 from billing.wallets.invariants import WalletVerifier
 from billing.wiring.verification import Verification
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.money]
 
 _ROOT = Path(__file__).parents[3]
 _COMMITS_MIN = {"credit": 1, "hold": 2, "settle": 3, "release": 3, "extend": 4, "late": 5, "stream": 6}

@@ -27,7 +27,7 @@ from billing.wallets.service import WalletService
 from billing.wallets.settings import WalletSettings
 from billing.webhooks.service import HAND_OVER_JOB
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.money]
 
 HOLD_TTL_SECONDS = WalletSettings().hold_ttl_seconds
 
