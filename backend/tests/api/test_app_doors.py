@@ -22,20 +22,14 @@ from billing.kit.database import parse_database_url
 from billing.kit.errors import InvalidInput
 from billing.main import create_app
 from billing.wiring.services import services
-from billing.wiring.settings import read_settings
+from billing.wiring.settings import FeatureFlags, read_settings
 from testkit.loopback import NO_TLS
 
 SECRET = "sk-live-4242"
 REQUEST_ID = re.compile(r"req_[0-9a-z]{26}")
 NOWHERE = parse_database_url("postgresql://nobody@127.0.0.1:9/none")
 
-FLAGS = (
-    "ADMIN_BILLING_ENABLED",
-    "ENABLE_BILLING_SUBSCRIPTIONS",
-    "ENABLE_BILLING_WALLET",
-    "IDENTITY_BILLING_ENABLED",
-    "PORTAL_BILLING_ENABLED",
-)
+FLAGS = tuple(str(field.alias) for field in FeatureFlags.model_fields.values())
 
 Opened = AbstractAsyncContextManager[httpx.AsyncClient]
 Open = Callable[..., Opened]

@@ -13,16 +13,10 @@ from sqlalchemy.engine import URL
 from backend.tests.fakes.http_server import serving
 from billing.main import create_app
 from billing.wiring.services import services
-from billing.wiring.settings import read_settings
+from billing.wiring.settings import FeatureFlags, read_settings
 from testkit.loopback import NO_TLS
 
-FLAGS = (
-    "ADMIN_BILLING_ENABLED",
-    "ENABLE_BILLING_SUBSCRIPTIONS",
-    "ENABLE_BILLING_WALLET",
-    "IDENTITY_BILLING_ENABLED",
-    "PORTAL_BILLING_ENABLED",
-)
+FLAGS = tuple(str(field.alias) for field in FeatureFlags.model_fields.values())
 
 
 @pytest.fixture

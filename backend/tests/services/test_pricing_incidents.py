@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from backend.tests.builders.gateway import UNPRICED, Gate, Provider, body_of, chat
-from backend.tests.builders.pricing import new_rate, snapshot
+from backend.tests.builders.pricing import card, new_rate, snapshot
 from backend.tests.builders.wallets import RUB, rub
 from backend.tests.fakes.clock import NOON, StoppedClock
 from billing.kit.unit_of_work import Begin
@@ -32,8 +32,11 @@ class TestIncident9:
     ) -> None:
         clock.move(timedelta(days=3_000))  # what is published here stays out of other tests' sight
         payer = await gate.payer("100")
+        async with gate.begin() as uow:
+            await gate.pricing.publish(uow, card(DEMO_LARGE, price_in="900", price_out="3600", at=clock.now()))
 
         async def the_price_ends() -> None:
+            clock.move(timedelta(seconds=1))
             gone = [
                 new_rate(DEMO_LARGE, unit, "1", at=clock.now(), is_active=False) for unit in (Unit.INPUT, Unit.OUTPUT)
             ]
