@@ -92,6 +92,9 @@ def serve(
     """Serve API, gateway and pages until told to stop."""
     _stop_cleanly_on_sigterm()
     listener = socket.socket(fileno=fd) if fd is not None else _listen(host, port)
+    # Connections inherit it. Without it the second small packet of an answer waits 40 ms for the first one's receipt;
+    # asyncio turns that off by itself only for sockets that name their protocol, which these do not.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     async def run(built: Services) -> None:
         application = create_app(built)
@@ -137,13 +140,9 @@ def seed(
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        listener = socket.create_server((host, port), backlog=2048)
+        return socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise SettingsError((f"Cannot listen on {host}:{port}: {error.strerror}.",)) from error
-    # Connections inherit it. Without it the second small packet of an answer waits 40 ms for the first one's receipt;
-    # asyncio turns that off by itself only for sockets that name their protocol, which this one does not.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 def _stop_cleanly_on_sigterm() -> None:

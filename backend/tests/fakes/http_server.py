@@ -10,7 +10,8 @@ from typing import Any
 
 import uvicorn
 
-_LOOPBACK = "127.0.0.1"
+from testkit.loopback import LOOPBACK, listening
+
 _START_SECONDS_MAX = 10.0
 _STOP_SECONDS_MAX = 5
 
@@ -53,14 +54,14 @@ async def serving(app: Any) -> AsyncIterator[str]:
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_SECONDS_MAX,
     )
-    with socket.create_server((_LOOPBACK, 0)) as listener:
+    with listening() as listener:
         server = _Server(config)
         running = asyncio.create_task(server.serve([listener]))
         serving_now = asyncio.create_task(server.is_serving.wait())
         await asyncio.wait({running, serving_now}, timeout=_START_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
         try:
             assert server.is_serving.is_set(), "the application did not start"
-            yield f"http://{_LOOPBACK}:{listener.getsockname()[1]}"
+            yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         finally:
             serving_now.cancel()
             server.is_told_to_stop.set()

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-_LOOPBACK = "127.0.0.1"
+from testkit.loopback import LOOPBACK, listening
+
 _CONTENT_LENGTH = re.compile(rb"^content-length: (\d+)", re.IGNORECASE | re.MULTILINE)
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -75,9 +76,9 @@ async def raw_server(
             writer.close()
 
     meetings: list[asyncio.Task[None]] = []
-    listener = socket.create_server((_LOOPBACK, 0))
+    listener = listening()
     scheme = "http" if tls is None else "https"
-    seen = RawServer(f"{scheme}://{_LOOPBACK}:{listener.getsockname()[1]}")
+    seen = RawServer(f"{scheme}://{LOOPBACK}:{listener.getsockname()[1]}")
     server = await asyncio.start_server(meet, sock=listener, ssl=tls)
     try:
         yield seen

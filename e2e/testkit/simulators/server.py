@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import override
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-LOOPBACK = "127.0.0.1"
+from testkit.loopback import LOOPBACK, listening
+
 CUT_EXTENSION = "testkit.cut"
 """The scope extension through which an application can cut the client's connection."""
 
@@ -40,7 +41,7 @@ def running(app: ASGIApp, *, port: int = 0) -> Generator[RunningServer]:
         RuntimeError: The application did not start.
     """
     ready = threading.Event()
-    listener = socket.create_server((LOOPBACK, port))
+    listener = listening(port)
     server = _Server(_config(app), on_ready=ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator", daemon=True)
     with contextlib.closing(listener):
@@ -60,7 +61,7 @@ def serve(app: ASGIApp, *, port: int, say: Callable[[str], None]) -> None:
 
     Says one line of JSON, `{"ready": true, "url": "http://127.0.0.1:PORT"}`, as soon as connections are accepted.
     """
-    with contextlib.closing(socket.create_server((LOOPBACK, port))) as listener:
+    with contextlib.closing(listening(port)) as listener:
         url = _url(listener)
         server = _Server(_config(app), on_ready=lambda: say(json.dumps({"ready": True, "url": url})))
         asyncio.run(_serve_until_signal(server, listener))

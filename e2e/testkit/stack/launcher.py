@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from testkit.simulators.server import LOOPBACK
+from testkit.loopback import LOOPBACK, listening
 from testkit.stack import product
 from testkit.stack.database import Database
 from testkit.stack.processes import Process
@@ -100,6 +100,6 @@ def url_of(listener: socket.socket) -> str:
 
 def _listener_on(port: int) -> socket.socket:
     try:
-        return socket.create_server((LOOPBACK, port), backlog=512)
+        return listening(port, backlog=512)
     except OSError:
-        return socket.create_server((LOOPBACK, 0), backlog=512)
+        return listening(backlog=512)
