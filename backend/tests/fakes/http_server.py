@@ -14,6 +14,7 @@ from testkit.loopback import LOOPBACK, listening
 
 _START_SECONDS_MAX = 10.0
 _STOP_SECONDS_MAX = 5
+_TURNS_TO_CLOSE_MAX = 20  # of the event loop; a closed connection needs two or three
 
 
 class _Server(uvicorn.Server):
@@ -32,6 +33,19 @@ class _Server(uvicorn.Server):
         """Waits without uvicorn's tick of a tenth of a second, of which every test would lose half at its end."""
         await self.on_tick(0)
         await self.is_told_to_stop.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Ends without uvicorn's pause of a tenth of a second where no call is on its way."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(_TURNS_TO_CLOSE_MAX):
+            if not self.server_state.connections and not self.server_state.tasks:
+                await self.lifespan.shutdown()
+                return
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
