@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from backend.tests.builders.customers import Customer, Town, customers_service
 from backend.tests.builders.limits import Bounded, account_wallet
 from backend.tests.builders.wallets import RUB, Wallets
+from backend.tests.fakes.clock import StoppedClock
 from billing.customers.access import CSRF_HEADER, SESSION_COOKIE
 from billing.customers.rules import Role, Scope
 from billing.customers.service import CustomersService
@@ -149,10 +151,11 @@ class TestLimits:
         }
 
     async def test_each_change_leaves_one_audit_entry_and_the_same_again_none(
-        self, client: httpx.AsyncClient, wallets: Wallets, ada: Customer
+        self, client: httpx.AsyncClient, wallets: Wallets, clock: StoppedClock, ada: Customer
     ) -> None:
         one = await credited(wallets, ada, "100")
         for cap in ("10", "10", None):
+            clock.move(timedelta(seconds=1))
             await client.put(LIMITS, json=NO_LIMITS | {"daily_cap": cap, "low_balance": "5"}, headers=signed_in(ada))
 
         set_, taken = await audit_of(wallets, ada)
