@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from backend.tests.builders.pricing import snapshot
 from billing.gateway.errors import UpstreamBroken
 from billing.gateway.rules.chat_request import ChatRequest, read_chat_request
+from billing.gateway.rules.json_fields import byte_count, rendered_request
 from billing.gateway.rules.metering import TOKENS_MAX, Measured, typical_tokens
 from billing.gateway.rules.paid_request import Delivery, Incoming, QuoteBounds
 from billing.gateway.rules.replies import UpstreamReply, read_refusal, scrubbed
@@ -155,6 +157,17 @@ class TestAMalformedRequest:
             read_chat_request(Incoming(body), BOUNDS)
 
         assert refusal.value.field in {"body", "model"}
+
+    @pytest.mark.parametrize("write", [byte_count, rendered_request], ids=["to bound it", "to forward it"])
+    def test_that_can_be_read_but_not_written_again_is_refused(self, write: Callable[[Any], object]) -> None:
+        nested: list[Any] = []
+        for _ in range(100_000):
+            nested = [nested]
+
+        with pytest.raises(InvalidInput, match="nested too deeply") as refusal:
+            write({"model": "m", "metadata": nested})
+
+        assert refusal.value.field == "body"
 
     def test_without_a_stream_may_say_so(self) -> None:
         assert read(stream=False).model == read(stream=None).model == "m"

@@ -23,7 +23,7 @@ from backend.tests.builders.streams import (
     is_given_back,
     read,
 )
-from backend.tests.builders.wallets import rub
+from backend.tests.builders.wallets import RUB, rub
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.model_upstream import DONE, Script, ScriptedUpstream, Step, delta, event, streaming, usage
 from billing.gateway.calls import Answer, StreamedAnswer
@@ -35,12 +35,18 @@ from billing.gateway.errors import (
 )
 from billing.gateway.rules.doors import Door
 from billing.gateway.rules.paid_request import Incoming
+from billing.kit.money import Money
 from billing.pricing.rules import Unit
 from billing.pricing.seed import DEMO_FREE
 from billing.usage.rules import BillingSource, EstimateReason
 from billing.wallets.errors import InsufficientFunds
 
 pytestmark = pytest.mark.money
+
+
+def looked_at(words: str) -> bytes:
+    """A chunk of such a size that the cost is looked at once it has passed."""
+    return delta(words, padding="x" * 2048)
 
 
 async def left_after(answer: StreamedAnswer, pieces: int) -> list[bytes]:
@@ -377,6 +383,22 @@ class TestMoneyRunsOut:
         assert (after.balance.held.micros, after.drifts) == (0, ())
         assert upstream.closed == 1
 
+    async def test_nothing_is_cut_that_costs_no_more_than_what_is_held_though_no_more_can_be(self, gate: Gate) -> None:
+        ending = (delta(finish="stop"), usage(10, 4000), DONE)
+        rich = await gate.payer("100")
+        await gate.behind(streaming(delta("a"), *ending)).streamed(rich, asked(max_tokens=None))
+        held = (await gate.accounts(rich)).entries[("hold", "held")]
+        payer = await gate.payer(Money(held, RUB).to_decimal())
+        nearly_all = [delta(WORDS * 200), *[looked_at("word" * 10)] * 11]
+
+        got = read(await gate.behind(streaming(*nearly_all, *ending)).streamed(payer, asked(max_tokens=None)))
+
+        after = await gate.accounts(payer)
+        assert got[-1] == "[DONE]"
+        assert [chunk for chunk in got[:-1] if "billing" in chunk] == []
+        assert after.entries[("hold", "held")] == held
+        assert is_booked_once(after, 10 * INPUT + 4000 * OUTPUT, None)
+
     async def test_the_clients_own_limit_ends_it_too(self, gate: Gate) -> None:
         payer = await gate.payer("100")
         steps = [*[delta(WORDS * 5)] * 200, delta(finish="stop"), DONE]
@@ -416,6 +438,23 @@ class TestMoneyRunsOut:
 
 
 class TestTheFreeQuotaRunsOut:
+    async def test_the_reservation_grows_by_what_it_began_with_while_there_is_so_much(self, gate: Gate) -> None:
+        await gate.set_terms(free_terms(output_tokens=20_000))
+        payer = await gate.payer()
+        seen: list[int] = []
+
+        async def see() -> None:
+            seen.append((await gate.accounts(payer)).free.metrics[1].reserved)
+
+        much: list[Step] = [looked_at(WORDS * 150), see]
+        steps: list[Step] = [*much * 3, delta(finish="stop"), usage(10, 9000), DONE]
+        await gate.behind(streaming(*steps)).streamed(payer, asked(model=DEMO_FREE, max_tokens=None))
+
+        after = await gate.accounts(payer)
+        assert seen == [4096, 6000 + 4096, 6000 + 4096]
+        assert [(metric.used, metric.reserved) for metric in after.free.metrics][:2] == [(10, 0), (9000, 0)]
+        assert after.drifts == ()
+
     async def test_the_reservation_grows_while_something_is_left(self, gate: Gate) -> None:
         await gate.set_terms(free_terms(output_tokens=10_000))
         payer = await gate.payer()

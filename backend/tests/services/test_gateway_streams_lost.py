@@ -6,13 +6,14 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from backend.tests.builders.gateway import Gate, free_terms
+from backend.tests.builders.gateway import Gate, free_terms, incoming
 from backend.tests.builders.streams import (
     INPUT,
     LEASE,
@@ -29,10 +30,13 @@ from backend.tests.builders.streams import (
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.model_upstream import DONE, Step, delta, streaming, usage
+from billing.gateway.calls import Answer
 from billing.gateway.errors import BillingUnavailable, UpstreamBroken, UpstreamTimeout
+from billing.gateway.rules.doors import Door
 from billing.kit.unit_of_work import UnitOfWork
+from billing.pricing.rules import Unit
 from billing.pricing.seed import DEMO_FREE
-from billing.usage.rules import EstimateReason
+from billing.usage.rules import BillingSource, EstimateReason
 from billing.wallets.rules import OperationId
 
 pytestmark = pytest.mark.money
@@ -154,6 +158,23 @@ class TestTheBooksCannotBeReached:
 
         assert got[-1]["error"]["code"] == "billing_interrupted"
         clock.move(LEASE)
+        assert await janitor(gate).settle() == 1
+        assert (await gate.accounts(payer)).events[0].estimate_reason is EstimateReason.GATEWAY_LOST
+
+    async def test_until_its_lease_is_over_and_only_the_job_goes_on(
+        self, gate: Gate, fragile: Callable[..., Gate], broken: list[str], clock: StoppedClock
+    ) -> None:
+        payer = await gate.payer("100")
+        steps = (delta(WORDS), failing(broken, "BEGIN", times=1000), delta(finish="stop"), usage(10, 20), DONE)
+        behind = fragile(streaming(*steps), retry_seconds=0.01, shutdown_seconds=60)
+
+        answer = await behind.stream(payer, asked())
+        got = read(b"".join([piece async for piece in answer.reading]))
+        clock.move(LEASE)
+        async with asyncio.timeout(5):
+            await behind.service.close()
+
+        assert got[-1]["error"]["code"] == "billing_interrupted"
         assert await janitor(gate).settle() == 1
         assert (await gate.accounts(payer)).events[0].estimate_reason is EstimateReason.GATEWAY_LOST
 
@@ -307,6 +328,46 @@ class TestSomebodyElseEndsIt:
         after = await gate.accounts(payer)
         assert got[-2]["billing"]["charged"] == after.events[0].charged.to_decimal()
         assert is_booked_once(after, after.events[0].charged.micros, EstimateReason.GATEWAY_LOST)
+
+    async def test_an_operator_who_charged_it_before_anything_was_delivered(self, gate: Gate) -> None:
+        payer = await gate.payer("100")
+        error = json.dumps({"error": {"message": "No.", "code": "bad"}}).encode()
+
+        async def an_operator_charges() -> None:
+            async with gate.begin() as uow:
+                rows = await uow.connection.scalars(text("SELECT operation_id FROM gateway_checkpoints"))
+                event = await janitor(gate).hand_over(uow, OperationId(rows.one()))
+                assert event is not None
+                decided = replace(event, raw_cost=rub("2"), charged=rub("2"), estimate_reason=EstimateReason.OPERATOR)
+                await gate.wallets.service.settle(uow, payer.wallet_id, event.operation_id, decided.charged)
+                await gate.usage.record(uow, decided)
+
+        behind = gate.behind(streaming(an_operator_charges, error, status=400))
+        answer = await behind.service.serve(payer.principal, Door.CHAT, incoming(asked()))
+
+        assert isinstance(answer, Answer)
+        assert (answer.status, answer.balance) == (400, rub("98"))
+        assert is_booked_once(await gate.accounts(payer), rub("2").micros, EstimateReason.OPERATOR)
+
+    async def test_the_sweeper_that_found_the_reservation_expired(self, gate: Gate, clock: StoppedClock) -> None:
+        await gate.set_terms(free_terms())
+        payer = await gate.payer("100")
+
+        async def the_reservation_expires() -> None:
+            clock.move(timedelta(seconds=900))
+            assert await gate.quotas.sweep() >= 1
+
+        words = [delta(WORDS * 5)] * 60
+        steps: tuple[Step, ...] = (delta(WORDS), the_reservation_expires, *words, delta(finish="stop"), DONE)
+        behind = gate.behind(streaming(*steps), checkpoint_tokens=10**6, checkpoint_every=timedelta(days=1))
+        got = read(await behind.streamed(payer, asked(model=DEMO_FREE, max_tokens=None)))
+
+        after = await gate.accounts(payer)
+        (found,) = after.events
+        assert got[-2]["billing"]["stopped"]["code"] == "reservation_ended"
+        assert (found.billing_source, after.charges) == (BillingSource.LEAD_MAGNET, [])
+        assert 4096 < after.free.metrics[1].used == found.quantities[Unit.OUTPUT] < 4096 + 1000
+        assert (after.free.metrics[1].reserved, after.drifts) == (0, ())
 
     async def test_an_operator_who_released_the_hold(self, gate: Gate) -> None:
         payer = await gate.payer("100")
