@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -88,6 +88,21 @@ class JobDesk:
         """Works on these queues until the jobs stand like that."""
         async with working(self.queue, *queues):
             return await self.until(is_reached)
+
+
+class Ticks(JobQueue):
+    """A queue that only remembers what the scheduler would do."""
+
+    def __init__(self) -> None:
+        self.work: dict[str, Callable[[], Awaitable[None]]] = {}
+
+    def register_tick(
+        self, name: str, cron: str, work: Callable[[], Awaitable[None]], *, may_overlap: bool = False
+    ) -> None:
+        """Remembers it."""
+        assert cron
+        assert not may_overlap
+        self.work[name] = work
 
 
 @contextlib.asynccontextmanager

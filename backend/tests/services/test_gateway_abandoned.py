@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -11,12 +11,14 @@ import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.gateway import Gate, Payer, free_terms
+from backend.tests.builders.jobs import Ticks
 from backend.tests.builders.streams import LEASE, WORDS, asked, checkpoints, is_given_back, janitor
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.model_upstream import DONE, delta, streaming, usage
 from billing.gateway import jobs
+from billing.gateway.abandoned import AbandonedStreams
+from billing.gateway.booking import Booker
 from billing.gateway.calls import StreamedAnswer
-from billing.kit.jobs import JobQueue
 from billing.pricing.seed import DEMO_FREE
 from billing.usage.rules import BillingSource, EstimateReason
 
@@ -146,24 +148,19 @@ class TestAnAbandonedStream:
         assert len((await gate.accounts(payer)).charges) == 1
 
 
-class _Ticks(JobQueue):
-    """A queue that only remembers what the scheduler would do."""
+class _NeverDone(AbandonedStreams):
+    """Finds one more stream whenever it is asked."""
 
-    def __init__(self) -> None:
-        self.work: dict[str, Callable[[], Awaitable[None]]] = {}
+    rounds = 0
 
-    def register_tick(
-        self, name: str, cron: str, work: Callable[[], Awaitable[None]], *, may_overlap: bool = False
-    ) -> None:
-        """Remembers it."""
-        assert cron
-        assert not may_overlap
-        self.work[name] = work
+    async def settle(self) -> int:
+        self.rounds += 1
+        return 1
 
 
 class TestTheJob:
     async def test_works_until_there_is_nothing_left(self, gate: Gate, clock: StoppedClock) -> None:
-        ticks = _Ticks()
+        ticks = Ticks()
         jobs.register(ticks, janitor(gate))
         payers = [await gate.payer("100") for _ in range(2)]
         for payer in payers:
@@ -174,3 +171,13 @@ class TestTheJob:
         await ticks.work["gateway.settle_abandoned"]()
 
         assert [len((await gate.accounts(payer)).events) for payer in payers] == [1, 1]
+
+    async def test_leaves_the_rest_to_its_next_run_after_so_many_rounds(self, gate: Gate) -> None:
+        booker = Booker(clock=gate.wallets.clock, quotas=gate.quotas, wallets=gate.wallets.service, usage=gate.usage)
+        service = _NeverDone(begin=gate.begin, clock=gate.wallets.clock, booker=booker)
+        ticks = Ticks()
+        jobs.register(ticks, service)
+
+        await ticks.work["gateway.settle_abandoned"]()
+
+        assert service.rounds == 50

@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.customers import PASSWORD, Customer, Town
+from backend.tests.builders.jobs import Ticks
 from backend.tests.builders.quotas import FREE_MODEL, quota_service
 from backend.tests.builders.wallets import Wallets
 from billing.customers.errors import CredentialsWrong, Forbidden, NotSignedIn
 from billing.customers.rules import AccountId, AccountKind, OperatorRole, Role
 from billing.kit.errors import BillingError
+from billing.quotas import jobs
 from billing.quotas.errors import FreeQuotaUnavailable
 from billing.quotas.rules import Amounts, FreeTerms, NotAvailable, Reserved, Unavailable, neighbourhood_of
 from billing.quotas.service import QuotaService
@@ -327,6 +329,27 @@ class TestTheReport:
         report = await quotas.starts_report(operator.principal, days=365)
         assert neighbourhood_of(home) not in {part.network for part in report.networks}
         assert isinstance(await use(account), Reserved)
+
+    async def test_loses_old_networks_by_the_hourly_job(
+        self, open_account: Open, use: Use, quotas: QuotaService, wallets: Wallets, town: Town
+    ) -> None:
+        ticks = Ticks()
+        jobs.register(ticks, quotas)
+        wallets.clock.move(timedelta(days=32))
+        while await quotas.forget_networks():
+            pass  # what other tests have left is out of the job's way, which forgets so many at a time
+        home = network()
+        await use(await open_account(f"{name()}@gmail.com"), network=home)
+        operator = await town.customer(operator_role=OperatorRole.AUDITOR)
+
+        seen = []
+        for days in (29, 3):
+            wallets.clock.move(timedelta(days=days))
+            await ticks.work["quotas.forget_networks"]()
+            report = await quotas.starts_report(operator.principal, days=365)
+            seen.append(neighbourhood_of(home) in {part.network for part in report.networks})
+
+        assert seen == [True, False]
 
 
 async def forget(town: Town, customer: Customer) -> None:

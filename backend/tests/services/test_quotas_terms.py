@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import URL
 
 from backend.tests.builders.customers import Customer, Town
 from backend.tests.builders.quotas import FREE_MODEL, quota_service
 from backend.tests.builders.wallets import Wallets
+from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.errors import Forbidden
-from billing.customers.rules import OperatorRole, Role
+from billing.customers.rules import AccountId, OperatorRole, Role
+from billing.kit.database import application_engine
 from billing.kit.errors import InvalidInput
-from billing.kit.unit_of_work import Begin
+from billing.kit.ids import Ids
+from billing.kit.unit_of_work import Begin, units_of_work
 from billing.quotas.errors import FreeTermsOutdated, FreeTermsRefused
 from billing.quotas.rules import Amounts, BurnOrder, FreeTerms, NotAvailable, Reserved, Unavailable
+from billing.quotas.seed import seed_demo_terms
 from billing.quotas.service import QuotaService
 
 
@@ -59,6 +66,74 @@ async def change(
     return await quotas.change_terms(
         by.principal, new, expected_version=expected, reason="a campaign", request_id=request_id
     )
+
+
+@pytest.fixture
+async def untouched(own_database: URL, clock: StoppedClock, ids: Ids) -> AsyncIterator[Wallets]:
+    """Wallets in a database in which nobody has ever said what is free."""
+    engine = application_engine(own_database, connections_max=2)
+    yield build_wallets(units_of_work(engine), clock, ids)
+    await engine.dispose()
+
+
+async def begun(who: Customer, wallets: Wallets) -> None:
+    """The account is a person's who has no cycle: each use opens one, so only an import or a repair leaves this."""
+    holder_id = wallets.ids.new("fqh")
+    values = {"id": holder_id, "identity": hashlib.sha256(holder_id.encode()).digest(), "account_id": who.account.id}
+    async with wallets.begin() as uow:
+        await uow.connection.execute(
+            text(
+                "INSERT INTO free_quota_holders (id, identity, first_account_id, started_at)"
+                " VALUES (:id, :identity, :account_id, :at)"
+            ),
+            {**values, "at": wallets.clock.now()},
+        )
+        await uow.connection.execute(
+            text("INSERT INTO free_quota_accounts (account_id, holder_id) VALUES (:account_id, :id)"), values
+        )
+
+
+class TestBeforeAnybodyHasSaidWhatIsFree:
+    async def test_no_call_is_free(self, untouched: Wallets) -> None:
+        quotas = quota_service(untouched.begin, untouched.clock, untouched.ids)
+        account_id = AccountId(await untouched.account())
+
+        async with untouched.begin() as uow:
+            outcome = await quotas.reserve(
+                uow, account_id, untouched.operation(), Amounts(1, 1), model=FREE_MODEL, is_wallet_empty=True
+            )
+            standing = await quotas.standing(uow, account_id)
+
+        assert outcome == NotAvailable(Unavailable.DISABLED)
+        assert not standing.is_enabled
+
+    async def test_a_demonstration_begins_with_its_own_terms_and_keeps_an_operators(self, untouched: Wallets) -> None:
+        quotas = quota_service(untouched.begin, untouched.clock, untouched.ids)
+
+        async with untouched.begin() as uow:
+            await seed_demo_terms(uow, quotas, (FREE_MODEL,))
+            seeded = await quotas.terms(uow)
+            await quotas.set_terms(uow, terms(Amounts(1, 2)))
+            await seed_demo_terms(uow, quotas, (FREE_MODEL,))
+            kept = await quotas.terms(uow)
+
+        assert seeded == terms(Amounts(20_000, 20_000))
+        assert kept == terms(Amounts(1, 2))
+
+
+class TestSomebodyWhoHasBegunAndHasNoCycle:
+    async def test_has_everything_left(self, quotas: QuotaService, operator: Customer, wallets: Wallets) -> None:
+        await change(quotas, operator, terms(Amounts(10, 20)))
+        await begun(operator, wallets)
+
+        async with wallets.begin() as uow:
+            standing = await quotas.standing(uow, operator.account.id)
+        reserved = await use(quotas, wallets, operator, Amounts(10, 20))
+
+        assert [metric.left for metric in standing.metrics] == [10, 20]
+        assert standing.resets_at is None
+        assert isinstance(reserved, Reserved)
+        assert reserved.cycle_number == 1
 
 
 class TestChangingTheTerms:
