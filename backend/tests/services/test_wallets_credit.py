@@ -12,6 +12,7 @@ from billing.kit.money import Currency
 from billing.ledger.chart_of_accounts import provider_account
 from billing.ledger.errors import TransferIdReused
 from billing.ledger.postings import TransferKind
+from billing.wallets.crediting import id_within
 from billing.wallets.models import LotSource
 from billing.wallets.rules import WalletId
 from billing.wallets.service import Credited
@@ -19,7 +20,15 @@ from billing.wallets.service import Credited
 pytestmark = pytest.mark.money
 
 
-async def credit(wallets: Wallets, wallet: WalletId, amount: str, transfer_id: str, origin: str = "pay_1") -> Credited:
+async def credit(
+    wallets: Wallets,
+    wallet: WalletId,
+    amount: str,
+    transfer_id: str,
+    origin: str = "pay_1",
+    *,
+    corrects: str | None = None,
+) -> Credited:
     async with wallets.begin() as uow:
         return await wallets.service.credit(
             uow,
@@ -29,6 +38,7 @@ async def credit(wallets: Wallets, wallet: WalletId, amount: str, transfer_id: s
             transfer_id=transfer_id,
             counter_account=provider_account("yookassa"),
             origin=origin,
+            corrects=corrects,
         )
 
 
@@ -86,6 +96,22 @@ class TestCrediting:
 
         assert (refusal.value.transfer_id, refusal.value.field) == (transfer, field)
         assert (await wallets.balance(wallet)).paid == rub("50")
+
+    async def test_the_same_transfer_does_not_correct_first_one_and_then_another(self, wallets: Wallets) -> None:
+        wallet = await wallets.opened()
+        wrong, other, mending = (wallets.ids.new("trf") for _ in range(3))
+        await credit(wallets, wallet, "50", wrong)
+        await credit(wallets, wallet, "50", other)
+        await credit(wallets, wallet, "7", mending, corrects=id_within(wallet, wrong))
+
+        for corrects in (None, id_within(wallet, other)):
+            with pytest.raises(TransferIdReused) as refusal:
+                await credit(wallets, wallet, "7", mending, corrects=corrects)
+
+            assert (refusal.value.transfer_id, refusal.value.field) == (mending, "corrects")
+        again = await credit(wallets, wallet, "7", mending, corrects=id_within(wallet, wrong))
+        assert not again.is_new
+        assert (await wallets.balance(wallet)).paid == rub("107")
 
     async def test_the_same_id_in_two_wallets_is_two_credits(self, wallets: Wallets) -> None:
         one, other = await wallets.opened(), await wallets.opened()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
@@ -21,6 +21,7 @@ from billing.ledger.chart_of_accounts import PROMOTIONS
 from billing.wallets.errors import InsufficientFunds
 from billing.wallets.models import LotSource
 from billing.wallets.rules import WalletId
+from billing.wallets.sweeping import ROUND_MAX, work_through
 
 pytestmark = pytest.mark.money
 
@@ -124,6 +125,21 @@ class TestSweeping:
         assert (await alone.balance(whole)).available == rub("20")
         await _multiply_pieces(own_database, broken, "/ 1000")
         assert await alone.service.sweep() == 300
+
+    async def test_one_run_ends_however_much_is_due_and_the_next_goes_on(self) -> None:
+        seen: list[int] = []
+
+        async def due_after(last: int | None) -> Sequence[int]:
+            first = 0 if last is None else last + 1
+            return range(first, first + ROUND_MAX)
+
+        async def work(thing: int) -> None:
+            seen.append(thing)
+
+        worked = await work_through(due_after, work)
+
+        assert worked == 20_000
+        assert sorted(seen) == list(range(20_000))
 
     async def test_a_lease_that_was_renewed_while_the_sweeper_came_is_left_alone(self, alone: Wallets) -> None:
         wallet = await alone.with_paid("20")
