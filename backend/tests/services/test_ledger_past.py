@@ -7,7 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from backend.tests.builders.customers import Town
 from backend.tests.builders.wallets import Wallets, rub
+from billing.admin.books_desk import BooksDesk
+from billing.customers.rules import OperatorRole
+from billing.kit.errors import InvalidInput
 from billing.kit.money import Money
 from billing.kit.unit_of_work import Begin
 from billing.ledger.chart_of_accounts import REVENUE, SystemAccount, WalletAccount
@@ -113,3 +117,19 @@ class TestASystemAccountInThePast:
     @staticmethod
     def _by_currency(balances: tuple[Money, ...]) -> list[tuple[str, int]]:
         return [(balance.currency, balance.micros) for balance in balances]
+
+
+class TestAMomentWithoutATimeZone:
+    """It is another moment for each reader, so the books answer for none."""
+
+    @pytest.mark.parametrize("question", ["wallet_at", "account_at"])
+    async def test_is_refused(self, question: str, wallets: Wallets, begin: Begin, town: Town) -> None:
+        auditor = await town.customer(operator_role=OperatorRole.AUDITOR)
+        subject = REVENUE if question == "account_at" else await wallets.with_paid("10")
+        asked = getattr(BooksDesk(begin=begin, ledger=LedgerService()), question)
+
+        with pytest.raises(InvalidInput, match="time zone") as refusal:
+            await asked(auditor.principal, subject, LONG_AGO.replace(tzinfo=None))
+
+        assert refusal.value.field == "at"
+        await asked(auditor.principal, subject, LONG_AGO)
