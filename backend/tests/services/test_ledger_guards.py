@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
@@ -118,6 +119,19 @@ class TestPostingTwice:
                 await LedgerService().post(uow, adjustment(wallets, transfer_id, amount=6))
 
         assert refusal.value.field == "entries"
+
+    @pytest.mark.parametrize("may_wait", [True, False])
+    async def test_what_was_said_to_be_new_is_refused_whatever_it_says(
+        self, wallets: Wallets, *, may_wait: bool
+    ) -> None:
+        transfer = adjustment(wallets, wallets.ids.new("trf"))
+        async with wallets.begin() as uow:
+            await LedgerService().post_new(uow, transfer)
+
+        with pytest.raises(UniqueViolation):
+            async with wallets.begin() as uow:
+                uow.writes_may_wait = may_wait
+                await LedgerService().post_new(uow, transfer)
 
 
 class TestFloors:

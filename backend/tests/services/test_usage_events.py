@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from psycopg import IntegrityError
+from psycopg.errors import UniqueViolation
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
@@ -115,6 +116,21 @@ class TestRecording:
             with pytest.raises(UsageEventReused):
                 await usage.record(uow, replace(event, **otherwise))  # type: ignore[arg-type]  # one field, as the case says
 
+            assert await usage.event_of(uow, event.operation_id) == event
+
+    async def test_a_second_event_that_may_wait_fails_the_commit(
+        self, usage: UsageService, event: UsageEvent, begin: Begin
+    ) -> None:
+        async with begin() as uow:
+            uow.writes_may_wait = True
+            await usage.record(uow, event)
+
+        with pytest.raises(UniqueViolation):
+            async with begin() as uow:
+                uow.writes_may_wait = True
+                await usage.record(uow, replace(event, charged=rub("1")))
+
+        async with begin() as uow:
             assert await usage.event_of(uow, event.operation_id) == event
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from billing.gateway.calls import Call, Funding
 from billing.kit.errors import BillingError
 from billing.kit.money import Currency, Money
+from billing.kit.statements import Question, answers
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.rules import RateSnapshot, highest_price_of
 from billing.pricing.service import PricingService
+from billing.quotas.changes import Ground
 from billing.quotas.rules import BurnOrder, NotAvailable, Reserved, Unavailable
 from billing.quotas.service import QuotaService
 from billing.usage.rules import BillingSource
@@ -41,10 +43,18 @@ class Funder:
             PriceUnknown: the model has no price for this route in the wallet's currency.
             InsufficientFunds, MaxReplyCostExceeded, CapExceeded: the wallet refuses, and nothing is free.
         """
-        wallet_id = await self._wallets.of_account(uow, call.principal.account_id, self._currency)
-        rates = await self.rates(uow, call)
+        account_id = call.principal.account_id
+        wallet_id, ground, *snapshots = await answers(
+            uow,
+            self._wallets.wallet_of(account_id, self._currency),
+            self._quotas.ground_of(account_id, call.route.model),
+            *self._rates_of(call),
+        )
+        rates = {snapshot.model: snapshot for snapshot in snapshots}
+        if wallet_id is None:
+            wallet_id = await self._wallets.open(uow, account_id, self._currency)
         of_quota = Funding(BillingSource.LEAD_MAGNET, wallet_id, rates, Money.zero(self._currency))
-        free = await self._free(uow, call)
+        free = await self._free(uow, call, ground=ground)
         told(free)
         if isinstance(free, Reserved):
             return of_quota
@@ -61,7 +71,9 @@ class Funder:
                 raise
             return of_quota
 
-    async def _free(self, uow: UnitOfWork, call: Call, *, is_wallet_empty: bool = False) -> Reserved | NotAvailable:
+    async def _free(
+        self, uow: UnitOfWork, call: Call, *, is_wallet_empty: bool = False, ground: Ground | None = None
+    ) -> Reserved | NotAvailable:
         return await self._quotas.reserve(
             uow,
             call.principal.account_id,
@@ -70,15 +82,19 @@ class Funder:
             model=call.route.model,
             client_network=call.client_network,
             is_wallet_empty=is_wallet_empty,
+            ground=ground,
         )
 
     async def rates(self, uow: UnitOfWork, call: Call) -> dict[str, RateSnapshot]:
         """The rates of every model that a target of the route is priced as."""
+        return {snapshot.model: snapshot for snapshot in await answers(uow, *self._rates_of(call))}
+
+    def _rates_of(self, call: Call) -> list[Question[RateSnapshot]]:
         modality = call.request.door.modality
-        return {
-            model: await self._pricing.rates_for(uow, model, self._currency, call.began_at, modality)
+        return [
+            self._pricing.rates_of(model, self._currency, call.began_at, modality)
             for model in sorted(call.route.priced_as)
-        }
+        ]
 
     async def _held(self, uow: UnitOfWork, call: Call, wallet_id: WalletId, rates: dict[str, RateSnapshot]) -> Funding:
         """A hold that covers the dearest target that may answer."""

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from psycopg.types.json import Jsonb
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from billing.customers.rules import AccountId, PersonId
 from billing.gateway.models import CheckpointRow
 from billing.kit.money import Currency, Money
+from billing.kit.statements import DriverStatement, sent, written
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.rules import Unit
 from billing.quotas.rules import Amounts, Metric
@@ -32,31 +34,52 @@ class Checkpoint:
     began_at: datetime
 
 
+_INSERT_CHECKPOINT = DriverStatement(
+    insert(CheckpointRow), columns=[column.name for column in CheckpointRow.__table__.columns]
+)
+_PROGRESS = (
+    "event",
+    "quantities",
+    "free_amounts",
+    "raw_cost_micros",
+    "estimate_reason",
+    "has_delivered",
+    "metered_at",
+    "lease_until",
+)
+_WRITE_PROGRESS = DriverStatement(
+    update(CheckpointRow)
+    .where(CheckpointRow.operation_id == bindparam("stream"))
+    .values({name: bindparam(name) for name in _PROGRESS}),
+)
+_CLAIM = DriverStatement(delete(CheckpointRow).where(CheckpointRow.operation_id == bindparam("stream")))
+
+
 async def insert_checkpoint(uow: UnitOfWork, checkpoint: Checkpoint, lease_until: datetime) -> None:
-    """The stream's row, with the transaction that lets the stream in."""
+    """The stream's row, with the transaction that lets the stream in. A write that may wait."""
     event = checkpoint.event
-    await uow.connection.execute(
-        insert(CheckpointRow).values(
-            operation_id=event.operation_id,
-            account_id=event.account_id,
-            wallet_id=event.wallet_id,
-            billing_source=event.billing_source.value,
-            currency=event.raw_cost.currency,
-            began_at=checkpoint.began_at,
-            lease_until=lease_until,
-            **_progress(checkpoint),
-        )
+    row = _INSERT_CHECKPOINT.filled(
+        operation_id=event.operation_id,
+        account_id=event.account_id,
+        wallet_id=event.wallet_id,
+        billing_source=event.billing_source.value,
+        currency=event.raw_cost.currency,
+        began_at=checkpoint.began_at,
+        lease_until=lease_until,
+        **_progress(checkpoint),
     )
+    await written(uow, row)
 
 
-async def write_progress(uow: UnitOfWork, checkpoint: Checkpoint, lease_until: datetime) -> bool:
-    """What the stream has used by now; False if somebody else has ended the stream."""
-    done = await uow.connection.execute(
-        update(CheckpointRow)
-        .where(CheckpointRow.operation_id == checkpoint.event.operation_id)
-        .values(lease_until=lease_until, **_progress(checkpoint))
+async def write_progress(
+    uow: UnitOfWork, checkpoint: Checkpoint, lease_until: datetime, *, is_last: bool = False
+) -> bool:
+    """What the stream has used by now; False if somebody else has ended the stream. `is_last` commits it at once."""
+    progress = _WRITE_PROGRESS.filled(
+        stream=checkpoint.event.operation_id, lease_until=lease_until, **_progress(checkpoint)
     )
-    return bool(done.rowcount)
+    (done,) = await sent(uow, progress, is_last=is_last)
+    return bool(done.changed)
 
 
 async def renew_leases(uow: UnitOfWork, operations: Sequence[OperationId], lease_until: datetime) -> None:
@@ -68,8 +91,7 @@ async def renew_leases(uow: UnitOfWork, operations: Sequence[OperationId], lease
 
 async def claim(uow: UnitOfWork, operation_id: OperationId) -> bool:
     """Takes the right to end the stream; False if somebody else has ended it. Waits for whoever is about to."""
-    query = delete(CheckpointRow).where(CheckpointRow.operation_id == operation_id)
-    return bool((await uow.connection.execute(query)).rowcount)
+    return bool(await _CLAIM.changed(uow, stream=operation_id))
 
 
 async def abandoned(uow: UnitOfWork, now: datetime, limit: int) -> tuple[OperationId, ...]:
@@ -117,20 +139,22 @@ async def postpone(uow: UnitOfWork, operation_id: OperationId, until: datetime) 
 def _progress(checkpoint: Checkpoint) -> dict[str, Any]:
     event = checkpoint.event
     return {
-        "event": {
-            "person_id": event.person_id,
-            "api_key_id": event.api_key_id,
-            "door": event.door,
-            "provider": event.provider,
-            "model_asked": event.model_asked,
-            "model_priced": event.model_priced,
-            "model_used": event.model_used,
-            "discount_percent": event.discount_percent,
-            "rates": event.rates,
-            "correlation_id": event.correlation_id,
-        },
-        "quantities": {unit.value: quantity for unit, quantity in event.quantities.items() if quantity},
-        "free_amounts": {metric.value: checkpoint.free.of(metric) for metric in Metric},
+        "event": Jsonb(
+            {
+                "person_id": event.person_id,
+                "api_key_id": event.api_key_id,
+                "door": event.door,
+                "provider": event.provider,
+                "model_asked": event.model_asked,
+                "model_priced": event.model_priced,
+                "model_used": event.model_used,
+                "discount_percent": event.discount_percent,
+                "rates": event.rates,
+                "correlation_id": event.correlation_id,
+            }
+        ),
+        "quantities": Jsonb({unit.value: quantity for unit, quantity in event.quantities.items() if quantity}),
+        "free_amounts": Jsonb({metric.value: checkpoint.free.of(metric) for metric in Metric}),
         "raw_cost_micros": event.raw_cost.micros,
         "estimate_reason": None if event.estimate_reason is None else event.estimate_reason.value,
         "has_delivered": checkpoint.has_delivered,

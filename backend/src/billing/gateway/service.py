@@ -148,6 +148,7 @@ class GatewayService:
         try:
             with failing_closed():
                 async with self._begin() as uow:
+                    uow.writes_may_wait = True
                     funding = await self._funder.fund(uow, call, told=heard.append)
                     is_stream = call.request.is_stream
                     return funding, await self._streams.let_in(uow, call, funding) if is_stream else None
@@ -283,6 +284,8 @@ class GatewayService:
             try:
                 with failing_closed():
                     async with self._begin() as uow:
+                        # The first time it is new, so everything can go out with the commit.
+                        uow.writes_may_wait = attempts_left == _SETTLE_ATTEMPTS - 1
                         return await self._booker.book(uow, event, outcome.measured.free)
             except BillingUnavailable:
                 # A connection may break under us, even after the commit; booking twice changes nothing, and the

@@ -219,7 +219,8 @@ class StreamAccounts:
         checkpoint = Checkpoint(event, outcome.measured.free, has_delivered=True, began_at=self._call.began_at)
         with failing_closed():
             async with self._books.begin() as uow:
-                if not await repository.write_progress(uow, checkpoint, now + self._books.terms.lease):
+                lease_until = now + self._books.terms.lease
+                if not await repository.write_progress(uow, checkpoint, lease_until, is_last=not is_renewal):
                     raise StreamEnds(BillingInterrupted())
                 if is_renewal:
                     await self._renew(uow)

@@ -38,13 +38,14 @@ class Streams:
 
         Answers what the wallet has available beside what was set aside.
         """
+        available = funding.available
+        if available is None:
+            available = (await self._books.wallets.balance(uow, funding.wallet_id)).available
         nothing = Measured({}, NOTHING, EstimateReason.GATEWAY_LOST)
         event = self._books.booker.event(call, funding, Outcome(call.route.targets[0], "", nothing))
         checkpoint = Checkpoint(event, NOTHING, has_delivered=False, began_at=call.began_at)
         await repository.insert_checkpoint(uow, checkpoint, self._lease_until())
-        if funding.available is not None:
-            return funding.available
-        return (await self._books.wallets.balance(uow, funding.wallet_id)).available
+        return available
 
     async def open(self, call: Call, funding: Funding, available: Money) -> StreamedAnswer | Refused:
         """Begins the stream; answers once the first bytes are there, or with the provider's refusal.

@@ -80,11 +80,11 @@ class _Command:
 _prepared_by: WeakKeyDictionary[PGconn, set[bytes]] = WeakKeyDictionary()
 
 
-async def send(connection: Connection, sendings: Sequence[Sending]) -> list[Result]:
+async def send(connection: Connection, sendings: Sequence[Sending], *, is_last: bool = False) -> list[Result]:
     """Runs the statements in their order in the connection's transaction, which begins with them if none is open.
 
     Each sees what others had committed when it began, like statements that are sent one by one. After one that fails
-    none is run.
+    none is run. `is_last` commits behind them, unless one fails.
 
     Raises:
         psycopg.Error: the first failure.
@@ -94,6 +94,8 @@ async def send(connection: Connection, sendings: Sequence[Sending]) -> list[Resu
     transformer = NewTransformer(connection)
     async with connection.lock:
         commands = _commands(connection, sendings, transformer)
+        if is_last:
+            commands.append(_Command(partial(connection.pgconn.send_query_params, b"COMMIT", None)))
         answers = await connection.wait(_exchange(connection.pgconn, [command.send for command in commands]))
     prepared = _prepared_by[connection.pgconn]
     results = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy.dialects.postgresql.psycopg import dialect
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -12,6 +13,8 @@ from sqlalchemy.sql.expression import ClauseElement
 
 from billing.kit.round_trips import Prepared, Result, Sending, send
 from billing.kit.unit_of_work import UnitOfWork, driver_of
+
+T = TypeVar("T")
 
 _DIALECT = dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's dialects are not annotated
 _PLACE = re.compile(r"%(?:\((?P<name>\w+)\)s|%)")
@@ -61,13 +64,48 @@ class DriverStatement:
         return (await sent(uow, self.filled(**values)))[0].changed
 
 
-async def sent(uow: UnitOfWork, *statements: Sending) -> list[Result]:
+async def sent(uow: UnitOfWork, *statements: Sending, is_last: bool = False) -> list[Result]:
     """Runs the statements one after the other, in one round trip; after one that fails none is run.
+
+    `is_last` commits behind them: nothing may follow in this unit of work, and whatever they answer stays.
 
     Raises:
         psycopg.Error: the first failure.
     """
-    return await send(driver_of(uow), statements)
+    waiting = uow.take_waiting()
+    results = await send(driver_of(uow), (*waiting, *statements), is_last=is_last)
+    return results[len(waiting) :]
+
+
+async def written(uow: UnitOfWork, *statements: Sending) -> None:
+    """Runs writes whose answer nobody needs: at once, or later where the use case lets them wait.
+
+    Raises:
+        psycopg.Error: the first failure, if they are run at once.
+    """
+    if uow.writes_may_wait:
+        uow.let_wait(statements)
+    else:
+        await sent(uow, *statements)
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """A statement that reads, and how its rows are understood: whoever asks several sends them together."""
+
+    sending: Sending
+    understand: Callable[[list[Any]], T]
+
+
+async def answers(uow: UnitOfWork, *questions: Question[Any]) -> list[Any]:
+    """What each question is answered, in one round trip.
+
+    Raises:
+        psycopg.Error: the first failure.
+        BillingError: whatever a question's own understanding refuses.
+    """
+    results = await sent(uow, *(question.sending for question in questions))
+    return [question.understand(result.rows) for question, result in zip(questions, results, strict=True)]
 
 
 def only(rows: Sequence[Any]) -> Any | None:

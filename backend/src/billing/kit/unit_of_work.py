@@ -2,24 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from psycopg import AsyncConnection as PsycopgConnection
 from psycopg.rows import TupleRow
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from billing.kit.round_trips import Sending, send
+
 _is_open: ContextVar[bool] = ContextVar("unit_of_work_is_open", default=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnitOfWork:
-    """An open transaction. Participants take it first and never commit."""
+    """An open transaction. Participants take it first and never commit.
 
-    connection: AsyncConnection
+    A use case whose last participants only write sets `writes_may_wait`: what they write then goes out in one round
+    trip with the next statement or with the commit, and fails there if it fails.
+    """
+
+    _connection: AsyncConnection
+    writes_may_wait: bool = False
+    _waiting: list[Sending] = field(default_factory=list)
+
+    @property
+    def connection(self) -> AsyncConnection:
+        """For statements by SQLAlchemy, which know nothing of writes that wait and so must not overtake them."""
+        assert not self._waiting, "writes wait in this transaction; whoever lets them wait writes last"
+        return self._connection
+
+    @property
+    def driver(self) -> PsycopgConnection[TupleRow]:
+        """The transaction's own psycopg connection."""
+        connection = self._connection.sync_connection
+        assert connection is not None, "the transaction is open"
+        return cast("PsycopgConnection[TupleRow]", connection.connection.driver_connection)
+
+    def let_wait(self, statements: Sequence[Sending]) -> None:
+        """Keeps these writes until something is sent."""
+        self._waiting.extend(statements)
+
+    def take_waiting(self) -> list[Sending]:
+        """The writes that wait, for whoever sends them now."""
+        waiting, self._waiting = self._waiting, []
+        return waiting
 
 
 Begin = Callable[[], AbstractAsyncContextManager[UnitOfWork]]
@@ -34,7 +64,10 @@ def units_of_work(engine: AsyncEngine) -> Begin:
         async with engine.begin() as connection:
             token = _is_open.set(True)
             try:
-                yield UnitOfWork(connection)
+                uow = UnitOfWork(connection)
+                yield uow
+                if waiting := uow.take_waiting():
+                    await send(uow.driver, waiting, is_last=True)
             finally:
                 _is_open.reset(token)
 
@@ -83,6 +116,4 @@ def driver_of(uow: UnitOfWork) -> PsycopgConnection[TupleRow]:
     """The transaction's own psycopg connection, for the few statements where SQLAlchemy's own work would be most of
     the time, and for enqueueing jobs.
     """
-    connection = uow.connection.sync_connection
-    assert connection is not None, "the transaction is open"
-    return cast("PsycopgConnection[TupleRow]", connection.connection.driver_connection)
+    return uow.driver

@@ -11,16 +11,16 @@ from sqlalchemy import text
 
 from billing.kit.money import Currency, Money
 from billing.kit.round_trips import Sending
-from billing.kit.statements import DriverStatement, sent
+from billing.kit.statements import DriverStatement, sent, written
 from billing.kit.unit_of_work import UnitOfWork
 from billing.ledger.chart_of_accounts import SystemAccount, WalletAccount
 from billing.ledger.postings import BookedContent, Transfer, TransferKind
 
-_POST = DriverStatement("""
+_POST = """
     WITH transfer AS (
         INSERT INTO ledger_transfers (id, kind, occurred_at, reference, corrects, details)
         VALUES (%(id)s, %(kind)s, %(occurred_at)s, %(reference)s, %(corrects)s, %(details)s::jsonb)
-        ON CONFLICT (id) DO NOTHING
+        {on_conflict}
         RETURNING id
     )
     INSERT INTO ledger_entries
@@ -30,7 +30,9 @@ _POST = DriverStatement("""
         %(positions)s::integer[], %(accounts)s::text[], %(wallet_ids)s::text[], %(amounts)s::bigint[],
         %(currencies)s::text[], %(balances)s::bigint[], %(sequences)s::bigint[]
     ) AS entry
-""")
+"""
+_POST_ONCE = DriverStatement(_POST.format(on_conflict="ON CONFLICT (id) DO NOTHING"))
+_POST_NEW = DriverStatement(_POST.format(on_conflict=""))
 
 _CONTENT = text(
     """
@@ -119,8 +121,18 @@ async def insert_transfer(uow: UnitOfWork, transfer: Transfer, *, after: Sequenc
 
     The statements of `after` are sent before it, in the same round trip.
     """
+    *_, posted = await sent(uow, *after, _posting(_POST_ONCE, transfer))
+    return posted.changed == len(transfer.entries)
+
+
+async def insert_new_transfer(uow: UnitOfWork, transfer: Transfer, *, after: Sequence[Sending] = ()) -> None:
+    """Books a transfer whose id is new; in the books already, it fails. A write that may wait."""
+    await written(uow, *after, _posting(_POST_NEW, transfer))
+
+
+def _posting(statement: DriverStatement, transfer: Transfer) -> Sending:
     entries = transfer.entries
-    posting = _POST.filled(
+    return statement.filled(
         id=transfer.transfer_id,
         kind=transfer.kind.value,
         occurred_at=transfer.occurred_at,
@@ -135,8 +147,6 @@ async def insert_transfer(uow: UnitOfWork, transfer: Transfer, *, after: Sequenc
         balances=[entry.balance_after_micros for entry in entries],
         sequences=[entry.sequence for entry in entries],
     )
-    *_, posted = await sent(uow, *after, posting)
-    return posted.changed == len(entries)
 
 
 async def content_of(uow: UnitOfWork, transfer_id: str) -> BookedContent | None:

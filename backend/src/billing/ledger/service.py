@@ -34,6 +34,13 @@ class LedgerService:
         await self._refuse_other_content(uow, transfer)
         return False
 
+    async def post_new(self, uow: UnitOfWork, transfer: Transfer, *, after: Sequence[Sending] = ()) -> None:
+        """Books a transfer whose id was made for it and cannot be in the books, after the statements of `after`.
+
+        A write whose answer nobody needs: it may wait.
+        """
+        await repository.insert_new_transfer(uow, transfer, after=after)
+
     async def content_of(self, uow: UnitOfWork, transfer_id: str) -> BookedContent | None:
         """What is booked under this id, or None."""
         return await repository.content_of(uow, transfer_id)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, Select, bindparam, func, insert, sele
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from billing.kit.money import Currency, Money
-from billing.kit.statements import DriverStatement
+from billing.kit.statements import DriverStatement, Question
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.models import RateRow
 from billing.pricing.rules import (
@@ -57,22 +57,19 @@ _IN_FORCE = {
 }
 
 
-async def effective_rates(
-    uow: UnitOfWork,
-    currency: Currency,
-    at: datetime,
-    *,
-    model: str | None = None,
-    modality: Modality | None = None,
-) -> list[tuple[str, Modality, Rate]]:
-    """The rates in force at this moment with their models and modalities, of one or all; by model, modality, unit."""
+def effective_rates(
+    currency: Currency, at: datetime, *, model: str | None = None, modality: Modality | None = None
+) -> Question[list[tuple[str, Modality, Rate]]]:
+    """Which rates are in force at this moment, of one or all models and modalities? By model, modality, unit."""
     values: dict[str, object] = {"currency": currency, "at": at}
     if model is not None:
         values["model"] = model
     if modality is not None:
         values["modality"] = modality.value
-    rows = await _IN_FORCE[model is not None, modality is not None].rows(uow, **values)
-    return [(row.model, Modality(row.modality), _as_rate(row)) for row in rows]
+    return Question(
+        _IN_FORCE[model is not None, modality is not None].filled(**values),
+        lambda rows: [(row.model, Modality(row.modality), _as_rate(row)) for row in rows],
+    )
 
 
 async def last_versions(uow: UnitOfWork, models: Sequence[str]) -> dict[RateKey, int]:

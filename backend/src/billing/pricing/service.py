@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 from billing.kit.ids import Ids
 from billing.kit.money import Currency
+from billing.kit.statements import Question, answers
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing import repository
 from billing.pricing.errors import PriceUnknown
@@ -29,11 +31,24 @@ class PricingService:
         Raises:
             PriceUnknown: something that such a call needs has no rate in force; a model without a price is never free.
         """
-        found = await repository.effective_rates(uow, currency, at, model=model, modality=modality)
-        snapshot = RateSnapshot(model, currency, {rate.unit: rate for _, _, rate in found}, modality)
-        if not snapshot.is_complete:
-            raise PriceUnknown(model, currency, modality)
+        (snapshot,) = await answers(uow, self.rates_of(model, currency, at, modality))
+        assert isinstance(snapshot, RateSnapshot)
         return snapshot
+
+    def rates_of(
+        self, model: str, currency: Currency, at: datetime, modality: Modality = Modality.TEXT
+    ) -> Question[RateSnapshot]:
+        """The same as a question, to be asked together with others."""
+        found = repository.effective_rates(currency, at, model=model, modality=modality)
+
+        def understand(rows: list[Any]) -> RateSnapshot:
+            rates = {rate.unit: rate for _, _, rate in found.understand(rows)}
+            snapshot = RateSnapshot(model, currency, rates, modality)
+            if not snapshot.is_complete:
+                raise PriceUnknown(model, currency, modality)
+            return snapshot
+
+        return Question(found.sending, understand)
 
     async def price_list(
         self, uow: UnitOfWork, currency: Currency, at: datetime, modality: Modality | None = None
@@ -42,7 +57,7 @@ class PricingService:
 
         A model that can be called for several modalities appears once for each.
         """
-        found = await repository.effective_rates(uow, currency, at, modality=modality)
+        (found,) = await answers(uow, repository.effective_rates(currency, at, modality=modality))
         snapshots = (
             RateSnapshot(model, currency, {rate.unit: rate for _, _, rate in rows}, priced)
             for (model, priced), rows in groupby(found, key=itemgetter(0, 1))

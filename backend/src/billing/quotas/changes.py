@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from billing.customers.rules import AccountId
-from billing.kit.statements import DriverStatement
+from billing.kit.statements import DriverStatement, Question, only
 from billing.kit.unit_of_work import UnitOfWork
 from billing.quotas.rules import Amounts, BurnOrder, Cycle, FreeTerms, Metric, ReservationState
 
@@ -140,9 +141,13 @@ WHERE operation_id = %(operation_id)s AND state = 'open'
 )
 
 
-async def lock_ground(uow: UnitOfWork, account_id: AccountId, model: str) -> Ground:
-    """What a reservation for this model is decided on."""
-    row = await _GROUND.row(uow, account_id=account_id, model=model)
+def lock_ground(account_id: AccountId, model: str) -> Question[Ground]:
+    """What is a reservation for this model decided on? The cycle is locked with the answer."""
+    return Question(_GROUND.filled(account_id=account_id, model=model), _as_ground)
+
+
+def _as_ground(rows: list[Any]) -> Ground:
+    row = only(rows)
     assert row is not None, "one row comes always"
     terms = None
     if row[0] is not None:

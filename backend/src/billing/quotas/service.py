@@ -8,6 +8,7 @@ from billing.customers.audit import AuditTrail
 from billing.customers.rules import AccountId, Permission, Principal, check_reason, require, require_operator
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
+from billing.kit.statements import Question, answers
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.quotas import changes, repository
 from billing.quotas.changes import Ground, Reservation
@@ -73,14 +74,18 @@ class QuotaService:
         model: str,
         client_network: str | None = None,
         is_wallet_empty: bool = False,
+        ground: Ground | None = None,
     ) -> Reserved | NotAvailable:
         """Sets the estimate aside if all of it fits into what is left of the person's cycle.
 
         The cycle stays locked until the transaction ends, so parallel calls never exceed a limit together. An account
         that spends its wallet first gets nothing here until the caller says that the wallet cannot pay.
         `client_network` is the address that the call comes from, or its network; None for calls from inside.
+        `ground` is the answer to `ground_of` in the same transaction, where it was asked together with others.
         """
-        ground = await changes.lock_ground(uow, account_id, model)
+        if ground is None:
+            (ground,) = await answers(uow, self.ground_of(account_id, model))
+            assert isinstance(ground, Ground)
         terms = _terms_for(ground, estimate, is_wallet_empty=is_wallet_empty)
         if isinstance(terms, NotAvailable):
             return terms
@@ -105,6 +110,10 @@ class QuotaService:
         now = self._clock.now()
         await changes.place(uow, reservation, at=now, expires_at=now + self._settings.reservation_ttl)
         return Reserved(operation_id, cycle.number, estimate)
+
+    def ground_of(self, account_id: AccountId, model: str) -> Question[Ground]:
+        """What is a reservation for this model decided on? It is locked with the answer, until the transaction ends."""
+        return changes.lock_ground(account_id, model)
 
     async def renew(self, uow: UnitOfWork, operation_id: str) -> None:
         """Keeps the reservation of a call that still runs from expiring; one that has ended stays as it is."""

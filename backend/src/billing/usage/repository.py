@@ -10,25 +10,37 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.customers.rules import AccountId, PersonId
 from billing.kit.money import Currency, Money
-from billing.kit.statements import DriverStatement
+from billing.kit.round_trips import Sending
+from billing.kit.statements import DriverStatement, only, sent, written
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing.rules import Unit
 from billing.usage.models import UsageEventRow
 from billing.usage.rules import TOKENS, BillingSource, EstimateReason, UsageEvent
 from billing.wallets.rules import OperationId, WalletId
 
-_INSERT = DriverStatement(
+_COLUMNS = [column.name for column in UsageEventRow.__table__.columns if column.server_default is None]
+_INSERT_NEW = DriverStatement(insert(UsageEventRow), columns=_COLUMNS)
+_INSERT_ONCE = DriverStatement(
     insert(UsageEventRow)
     .on_conflict_do_nothing(index_elements=[UsageEventRow.operation_id])
     .returning(UsageEventRow.operation_id),
-    columns=[column.name for column in UsageEventRow.__table__.columns if column.server_default is None],
+    columns=_COLUMNS,
 )
 
 
 async def insert_event(uow: UnitOfWork, event: UsageEvent) -> bool:
     """Writes the event; False if its operation has one already."""
-    inserted = await _INSERT.row(
-        uow,
+    (inserted,) = await sent(uow, _filled(_INSERT_ONCE, event))
+    return only(inserted.rows) is not None
+
+
+async def insert_new_event(uow: UnitOfWork, event: UsageEvent) -> None:
+    """Writes the event of an operation that has none; it fails if there is one. A write that may wait."""
+    await written(uow, _filled(_INSERT_NEW, event))
+
+
+def _filled(statement: DriverStatement, event: UsageEvent) -> Sending:
+    return statement.filled(
         operation_id=event.operation_id,
         account_id=event.account_id,
         wallet_id=event.wallet_id,
@@ -52,7 +64,6 @@ async def insert_event(uow: UnitOfWork, event: UsageEvent) -> bool:
         correlation_id=event.correlation_id,
         occurred_at=event.occurred_at,
     )
-    return inserted is not None
 
 
 async def event_of(uow: UnitOfWork, operation_id: OperationId) -> UsageEvent | None:

@@ -20,9 +20,14 @@ class UsageService:
     async def record(self, uow: UnitOfWork, event: UsageEvent) -> None:
         """Writes the event; the same event a second time changes nothing.
 
+        Where writes may wait nobody hears that there is an event already: then the commit fails.
+
         Raises:
             UsageEventReused: the operation has an event that says something else.
         """
+        if uow.writes_may_wait:
+            await repository.insert_new_event(uow, event)
+            return
         if await repository.insert_event(uow, event):
             return
         if await repository.event_of(uow, event.operation_id) != event:

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.kit.money import Currency, Money
-from billing.kit.statements import DriverStatement
+from billing.kit.statements import DriverStatement, Question, only
 from billing.kit.unit_of_work import UnitOfWork
 from billing.wallets.alerts import Alert, BillingEvent, EventKind
 from billing.wallets.caps import Cap, CapKey, CapScope, Counter, Period
@@ -88,10 +88,12 @@ _WALLET_OF = DriverStatement(
 )
 
 
-async def wallet_of(uow: UnitOfWork, account_id: str, currency: Currency) -> WalletId | None:
-    """The account's wallet in this currency."""
-    found = await _WALLET_OF.row(uow, account_id=account_id, currency=currency)
-    return WalletId(found.id) if found else None
+def wallet_of(account_id: str, currency: Currency) -> Question[WalletId | None]:
+    """Which is the account's wallet in this currency?"""
+    return Question(
+        _WALLET_OF.filled(account_id=account_id, currency=currency),
+        lambda rows: WalletId(found.id) if (found := only(rows)) else None,
+    )
 
 
 async def read_wallet(uow: UnitOfWork, wallet_id: WalletId, *, for_update: bool = False) -> WalletState:

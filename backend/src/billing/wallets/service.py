@@ -12,7 +12,7 @@ from billing.kit.clock import Clock
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, CurrencyMismatchError, Money
 from billing.kit.round_trips import Sending
-from billing.kit.statements import sent
+from billing.kit.statements import Question, answers, sent, written
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.ledger.chart_of_accounts import BREAKAGE, REVENUE, SystemAccount
 from billing.ledger.postings import Entry, Transfer, TransferKind
@@ -112,14 +112,20 @@ class WalletService:
 
     async def of_account(self, uow: UnitOfWork, account_id: str, currency: Currency) -> WalletId:
         """The account's wallet in this currency, opened on first touch; concurrent first touches find the same one."""
-        found = await repository.wallet_of(uow, account_id, currency)
-        if found:
-            return found
+        (found,) = await answers(uow, self.wallet_of(account_id, currency))
+        return WalletId(found) if found else await self.open(uow, account_id, currency)
+
+    def wallet_of(self, account_id: str, currency: Currency) -> Question[WalletId | None]:
+        """Which is the account's wallet in this currency? None before its first touch."""
+        return repository.wallet_of(account_id, currency)
+
+    async def open(self, uow: UnitOfWork, account_id: str, currency: Currency) -> WalletId:
+        """The account's wallet in this currency, opened if nobody else has opened it meanwhile."""
         wallet_id = WalletId(self._ids.new("wal"))
         await repository.insert_wallet_if_absent(uow, wallet_id, account_id, currency, self._clock.now())
-        opened = await repository.wallet_of(uow, account_id, currency)
+        (opened,) = await answers(uow, self.wallet_of(account_id, currency))
         assert opened is not None, "the wallet was there or is there now"
-        return opened
+        return WalletId(opened)
 
     async def credit(
         self,
@@ -453,7 +459,7 @@ class WalletService:
     ) -> None:
         """Writes the change and books its entries; where nothing moved there is nothing to book."""
         if not entries:
-            await sent(uow, change)
+            await written(uow, change)
             return
         transfer = Transfer(
             transfer_id=transfer_id or self._ids.new("trf"),
@@ -464,6 +470,9 @@ class WalletService:
             metadata=metadata or {},
             corrects=corrects,
         )
+        if transfer_id is None:
+            await self._ledger.post_new(uow, transfer, after=(change,))
+            return
         is_new = await self._ledger.post(uow, transfer, after=(change,))
         assert is_new, f"transfer {transfer.transfer_id} moves money once"
 
