@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import psutil
@@ -32,12 +32,14 @@ _CLIENTS = 16
 _ROUNDS = 3
 _ROUND_SECONDS = 4.0
 _WARM_UP_CALLS = 64
-_SINGLE_CALLS = 400
-_SINGLE_STREAMS = 100
+_SINGLE_CALLS = 200
+_SINGLE_STREAMS = 80
 _STREAMS = 300
 # A quick stream is over at once; the slow ones all overlap, for ten seconds.
 _QUICK = (3, 2.0)
 _SLOW = (40, 250.0)
+# We may add five milliseconds where LiteLLM adds 8.6. Milliseconds are the machine's, their share is ours.
+_ADDED_SHARE_MAX = 5 / 8.6
 _MILLISECONDS = 1000.0
 _KIB = 1024.0
 _SAMPLE_SECONDS = 0.1
@@ -71,11 +73,12 @@ def gateway_calls() -> Judgement:
     """Chat calls per second with durable hold and settlement, and what one call takes longer than without us."""
     with _ground() as ground:
         _warm_up(ground)
-        added_p50, added_p99 = _added_by_one_call(ground)
+        added_p50, added_by_theirs, added_p99 = _added_by_one_call(ground)
         ours, theirs, alone = _rates(ground)
         checks = (
             Check("calls/s by LiteLLM's", ours / theirs, "times", floor=3.0),
-            Check("added p50, one client", added_p50, "ms", ceiling=5.0),
+            Check("added p50 by LiteLLM's, one client", added_p50 / added_by_theirs, "times", ceiling=_ADDED_SHARE_MAX),
+            Check("added p50, one client", added_p50, "ms"),
             Check("added p99, one client", added_p99, "ms", ceiling=40.0),
             Check("the load generator's own calls/s by ours", alone / ours, "times", floor=5.0),
             *_books_agree(ground),
@@ -87,10 +90,13 @@ def gateway_streams() -> Judgement:
     """Time to the first byte of a stream, and three hundred streams at once in one process."""
     with _ground() as ground:
         _warm_up(ground)
-        added_p50 = _added_to_first_bytes(ground)
+        added_p50, added_by_theirs = _added_to_first_bytes(ground)
         whole, kib = _many_streams(ground)
         checks = (
-            Check("added time to first byte, p50", added_p50, "ms", ceiling=5.0),
+            Check(
+                "added to first byte p50 by LiteLLM's", added_p50 / added_by_theirs, "times", ceiling=_ADDED_SHARE_MAX
+            ),
+            Check("added to first byte, p50", added_p50, "ms"),
             Check("streams at once that came whole", whole, "streams", floor=float(_STREAMS)),
             Check("memory per stream", kib, "KiB", ceiling=100.0),
             *_books_agree(ground),
@@ -156,15 +162,28 @@ def _warm_up(ground: _Ground) -> None:
         _load(ground, served)
 
 
-def _added_by_one_call(ground: _Ground) -> tuple[float, float]:
-    """The median and 99th percentile, in milliseconds, that our gateway adds where nobody else is there."""
-    p50s, p99s = [], []
-    for served in (ground.quick, *ground.contenders):
-        answers = _one_by_one(ground, served, _requests(served, count=_SINGLE_CALLS))
-        taken = sorted(answer.whole_seconds * _MILLISECONDS for answer in answers)
-        p50s.append(ground.note(served, "p50 ms", percentile(taken, 50)))
-        p99s.append(ground.note(served, "p99 ms", percentile(taken, 99)))
-    return p50s[-1] - p50s[0], p99s[-1] - p99s[0]
+def _in_turns(ground: _Ground, count: int, of: Callable[[Answer], float], *, stream: bool) -> dict[str, list[float]]:
+    """Sorted milliseconds of so many answers a round, one client alone; in turns, for the machine's moods."""
+    taken: dict[str, list[float]] = {}
+    for _ in range(_ROUNDS):
+        for served in (ground.quick, *ground.contenders):
+            answers = _one_by_one(ground, served, _requests(served, count=count, stream=stream))
+            taken.setdefault(served.name, []).extend(of(answer) * _MILLISECONDS for answer in answers)
+    return {name: sorted(milliseconds) for name, milliseconds in taken.items()}
+
+
+def _added_by_one_call(ground: _Ground) -> tuple[float, float, float]:
+    """The median milliseconds that our gateway and LiteLLM add where nobody else is there, and our 99th percentile."""
+    taken = _in_turns(ground, _SINGLE_CALLS, lambda answer: answer.whole_seconds, stream=False)
+    alone, theirs, ours = (
+        ground.note(served, "p50 ms", percentile(taken[served.name], 50))
+        for served in (ground.quick, *ground.contenders)
+    )
+    alone_p99, _, ours_p99 = (
+        ground.note(served, "p99 ms", percentile(taken[served.name], 99))
+        for served in (ground.quick, *ground.contenders)
+    )
+    return ours - alone, theirs - alone, ours_p99 - alone_p99
 
 
 def _rates(ground: _Ground) -> tuple[float, float, float]:
@@ -180,14 +199,15 @@ def _rates(ground: _Ground) -> tuple[float, float, float]:
     return ours, theirs, alone
 
 
-def _added_to_first_bytes(ground: _Ground) -> float:
-    medians = []
-    for served in (ground.quick, *ground.contenders):
-        answers = _one_by_one(ground, served, _requests(served, count=_SINGLE_STREAMS, stream=True))
-        taken = sorted(answer.first_seconds * _MILLISECONDS for answer in answers)
-        medians.append(ground.note(served, "first byte p50 ms", percentile(taken, 50)))
-        ground.note(served, "first byte p99 ms", percentile(taken, 99))
-    return medians[-1] - medians[0]
+def _added_to_first_bytes(ground: _Ground) -> tuple[float, float]:
+    """The same of the first byte of a stream, the medians only."""
+    taken = _in_turns(ground, _SINGLE_STREAMS, lambda answer: answer.first_seconds, stream=True)
+    alone, theirs, ours = (
+        ground.note(served, "first byte p50 ms", percentile(taken[served.name], 50))
+        for served in (ground.quick, *ground.contenders)
+    )
+    ground.note(ground.ours, "first byte p99 ms", percentile(taken[ground.ours.name], 99))
+    return ours - alone, theirs - alone
 
 
 def _many_streams(ground: _Ground) -> tuple[float, float]:

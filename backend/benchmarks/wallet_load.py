@@ -19,6 +19,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import psycopg
+import uvloop
 from sqlalchemy.engine import URL
 
 from billing import migrations
@@ -121,8 +122,8 @@ def pgbench_round(started: EmbeddedPostgres, url: URL, *, wallets: int = WALLETS
 
 
 def _count_pairs(url: str, all_warm: Barrier, answers: SimpleQueue[int], clients: int, wallets: int) -> None:
-    """One process's share of a round."""
-    answers.put(asyncio.run(_pairs(parse_database_url(url), all_warm, clients, wallets)))
+    """One process's share of a round, on the event loop that the product is served with."""
+    answers.put(uvloop.run(_pairs(parse_database_url(url), all_warm, clients, wallets)))
 
 
 async def _pairs(url: URL, all_warm: Barrier, clients: int, wallets: int) -> int:
@@ -140,8 +141,10 @@ async def _pairs(url: URL, all_warm: Barrier, clients: int, wallets: int) -> int
             wallet_id = WalletId(f"wal_bench_{secrets.randbelow(wallets) + 1}")
             operation_id = OperationId(ids.new("opr"))
             async with begin() as uow:
+                uow.writes_may_wait = True  # for the commit, as the gateway lets them
                 await service.hold(uow, wallet_id, _AT_MOST, operation_id)
             async with begin() as uow:
+                uow.writes_may_wait = True
                 await service.settle(uow, wallet_id, operation_id, _ACTUAL)
             pairs += 1
         return pairs
