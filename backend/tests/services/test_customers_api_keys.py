@@ -24,7 +24,7 @@ from billing.customers.service import NewApiKey
 from billing.customers.settings import CustomersSettings
 from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
-from billing.kit.unit_of_work import Begin, driver_of
+from billing.kit.unit_of_work import Begin
 
 
 async def new_key(town: Town, owner: Customer, *, scope: Scope = Scope.CHAT) -> NewApiKey:
@@ -295,7 +295,7 @@ class TestTheCostOfAKey:
         async with begin() as uow:
             # On tables this small PostgreSQL would rather read them whole; this asks what it can do on large ones.
             await uow.connection.execute(text("SET LOCAL enable_seqscan = off"))
-            explaining = AsyncRawCursor(driver_of(uow))
+            explaining = AsyncRawCursor(uow.driver)
             await explaining.execute(b"EXPLAIN " + query.statement.text, query.values)
             lines = "\n".join([line for (line,) in await explaining.fetchall()])
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from billing.kit.statements import DriverStatement, sent
-from billing.kit.unit_of_work import Begin, driver_of, single_reads, snapshots
+from billing.kit.unit_of_work import Begin, single_reads, snapshots
 
 KEEP = DriverStatement("SELECT set_config('kept.word', %(word)s, true)")
 KEPT = DriverStatement("SELECT current_setting('kept.word') AS word, '%%' AS sign")
@@ -38,7 +38,7 @@ class TestStatementsSentTogether:
         with pytest.raises(LookupError):
             async with begin() as uow:
                 await sent(uow, KEEP.filled(word="gone"))
-                assert driver_of(uow).info.transaction_status is TransactionStatus.INTRANS
+                assert uow.driver.info.transaction_status is TransactionStatus.INTRANS
                 raise LookupError
 
         async with begin() as uow:
@@ -84,7 +84,7 @@ class TestOtherTransactions:
         async with single_reads(engine)() as uow:
             await sent(uow, HALF.filled(by=1))
 
-            assert driver_of(uow).info.transaction_status is TransactionStatus.IDLE
+            assert uow.driver.info.transaction_status is TransactionStatus.IDLE
 
 
 class TestAnExchangeThatBreaksOff:
@@ -102,7 +102,7 @@ class TestAnExchangeThatBreaksOff:
     async def test_says_so_when_the_server_hangs_up(self, begin: Begin) -> None:
         with pytest.raises((OperationalError, DBAPIError)):  # ours, then the rollback's
             async with begin() as uow:
-                with socket.socket(fileno=os.dup(driver_of(uow).fileno())) as line:
+                with socket.socket(fileno=os.dup(uow.driver.fileno())) as line:
                     line.shutdown(socket.SHUT_RDWR)
                 await sent(uow, HALF.filled(by=1))
 

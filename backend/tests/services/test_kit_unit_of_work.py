@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.tests.builders.customers import fresh_email
 from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
-from billing.kit.unit_of_work import Begin, UnitOfWork, driver_of, refuse_open_transaction, single_reads
+from billing.kit.unit_of_work import Begin, UnitOfWork, refuse_open_transaction, single_reads
 
 _INSERT = text(
     "INSERT INTO accounts (id, kind, name, time_zone, created_at) VALUES (:id, 'personal', 'A customer', 'UTC', now())"
@@ -154,12 +154,12 @@ class TestASingleRead:
     async def test_is_no_transaction(self, engine: AsyncEngine, begin: Begin) -> None:
         async with single_reads(engine)() as uow:
             assert await uow.connection.scalar(text("SELECT 1")) == 1
-            driver = driver_of(uow)
+            driver = uow.driver
             assert driver.info.transaction_status is TransactionStatus.IDLE
 
         async with begin() as uow:
             await uow.connection.scalar(text("SELECT 1"))
-            assert driver_of(uow).info.transaction_status is TransactionStatus.INTRANS
+            assert uow.driver.info.transaction_status is TransactionStatus.INTRANS
 
     async def test_is_refused_inside_a_transaction(self, engine: AsyncEngine, begin: Begin) -> None:
         async with begin():

@@ -14,6 +14,7 @@ from backend.tests.builders.gateway import UNPRICED, Gate, Provider, body_of, ch
 from backend.tests.builders.pricing import card, new_rate, snapshot
 from backend.tests.builders.wallets import RUB, rub
 from backend.tests.fakes.clock import NOON, StoppedClock
+from billing.kit.statements import answer
 from billing.kit.unit_of_work import Begin
 from billing.pricing.adapters.xlsx_sheets import XlsxSheets
 from billing.pricing.errors import DiscountRefused, PriceUnknown, RateRefused
@@ -126,7 +127,7 @@ class TestIncident19:
         model = f"model-{secrets.token_hex(6)}"
         async with gate.begin() as uow:
             await gate.pricing.publish(uow, [new_rate(model, Unit.INPUT, "60"), new_rate(model, Unit.OUTPUT, "240")])
-            rates = await gate.pricing.rates_for(uow, model, RUB, NOON)
+            rates = await answer(uow, gate.pricing.rates_of(model, RUB, NOON))
 
         assert price_of({Unit.INPUT: 1_000_000}, rates) == rub("60")
         assert price_of({Unit.INPUT: 1_000}, rates) == rub("0.06")

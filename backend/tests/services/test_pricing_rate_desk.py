@@ -21,6 +21,7 @@ from billing.customers.rules import AccountId, OperatorRole, Principal
 from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
 from billing.kit.money import Currency
+from billing.kit.statements import answer
 from billing.kit.unit_of_work import Begin
 from billing.pricing.adapters.xlsx_sheets import XlsxSheets
 from billing.pricing.errors import (
@@ -63,7 +64,7 @@ class Office:
     async def rates(self, *, after: timedelta = timedelta(0)) -> RateSnapshot:
         """What is in force for text."""
         async with self.begin() as uow:
-            return await self.pricing.rates_for(uow, self.model, RUB, NOON + after)
+            return await answer(uow, self.pricing.rates_of(self.model, RUB, NOON + after))
 
     async def entries(self) -> list[Mapping[str, Any]]:
         """The operator's entries in the audit trail, oldest first."""

@@ -14,6 +14,7 @@ from backend.tests.builders.wallets import RUB, rub
 from backend.tests.fakes.clock import NOON
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, Money
+from billing.kit.statements import answer
 from billing.kit.unit_of_work import Begin
 from billing.pricing.errors import PriceUnknown, RateRefused
 from billing.pricing.rules import NewRate, RateSnapshot, Unit
@@ -42,8 +43,8 @@ class TestRatesInForce:
             await pricing.publish(uow, card(model, price_out="300", at=NOON + DAY))
 
         async with begin() as uow:
-            before = await pricing.rates_for(uow, model, RUB, NOON + DAY - timedelta(microseconds=1))
-            at_the_boundary = await pricing.rates_for(uow, model, RUB, NOON + DAY)
+            before = await answer(uow, pricing.rates_of(model, RUB, NOON + DAY - timedelta(microseconds=1)))
+            at_the_boundary = await answer(uow, pricing.rates_of(model, RUB, NOON + DAY))
 
         assert _output_price(before) == rub("240")
         assert _output_price(at_the_boundary) == rub("300")
@@ -55,7 +56,7 @@ class TestRatesInForce:
             await pricing.publish(uow, card(model, price_out="240"))
             await pricing.publish(uow, card(model, price_out="250"))
 
-            found = await pricing.rates_for(uow, model, RUB, NOON)
+            found = await answer(uow, pricing.rates_of(model, RUB, NOON))
 
         assert (_output_price(found), found.rates[Unit.OUTPUT].version) == (rub("250"), 2)
 
@@ -67,16 +68,16 @@ class TestRatesInForce:
             await pricing.publish(uow, [new_rate(model, Unit.OUTPUT, "240", at=NOON + DAY, is_active=False)])
 
         async with begin() as uow:
-            await pricing.rates_for(uow, model, RUB, NOON)
+            await answer(uow, pricing.rates_of(model, RUB, NOON))
             with pytest.raises(PriceUnknown):
-                await pricing.rates_for(uow, model, RUB, NOON + DAY)
+                await answer(uow, pricing.rates_of(model, RUB, NOON + DAY))
 
 
 class TestAModelWithoutAPrice:
     async def test_is_refused(self, pricing: PricingService, begin: Begin, model: str) -> None:
         async with begin() as uow:
             with pytest.raises(PriceUnknown) as refusal:
-                await pricing.rates_for(uow, model, RUB, NOON)
+                await answer(uow, pricing.rates_of(model, RUB, NOON))
 
         assert refusal.value.facts == {"model": model, "currency": "RUB", "modality": "text"}
 
@@ -85,7 +86,7 @@ class TestAModelWithoutAPrice:
             await pricing.publish(uow, [new_rate(model, Unit.INPUT, "60")])
 
             with pytest.raises(PriceUnknown):
-                await pricing.rates_for(uow, model, RUB, NOON)
+                await answer(uow, pricing.rates_of(model, RUB, NOON))
 
     async def test_in_the_wallets_currency_is_refused_without_conversion(
         self, pricing: PricingService, begin: Begin, model: str
@@ -97,7 +98,7 @@ class TestAModelWithoutAPrice:
             )
 
             with pytest.raises(PriceUnknown):
-                await pricing.rates_for(uow, model, RUB, NOON)
+                await answer(uow, pricing.rates_of(model, RUB, NOON))
 
     async def test_is_not_on_the_price_list(self, pricing: PricingService, begin: Begin, model: str) -> None:
         async with begin() as uow:
@@ -118,7 +119,7 @@ class TestPublishing:
 
         async with begin() as uow:
             with pytest.raises(PriceUnknown):
-                await pricing.rates_for(uow, model, RUB, NOON)
+                await answer(uow, pricing.rates_of(model, RUB, NOON))
 
     async def test_of_the_demonstration_happens_once(self, pricing: PricingService, begin: Begin) -> None:
         async with begin() as uow:
@@ -127,7 +128,7 @@ class TestPublishing:
             await seed_demo_rates(uow, pricing, NOON)
 
         async with begin() as uow:
-            found = await pricing.rates_for(uow, DEMO_SMALL, RUB, NOON)
+            found = await answer(uow, pricing.rates_of(DEMO_SMALL, RUB, NOON))
         assert {rate.version for rate in found.rates.values()} == {1}
 
 

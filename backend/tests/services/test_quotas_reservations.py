@@ -18,7 +18,7 @@ from backend.tests.builders.quotas import TTL, quota_service
 from backend.tests.builders.wallets import Wallets
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.rules import AccountId
-from billing.kit.unit_of_work import Begin, UnitOfWork, driver_of
+from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.quotas.errors import ReservationEnded
 from billing.quotas.rules import Amounts, FreeTerms, Metric, NotAvailable, Reserved, Unavailable
 from billing.quotas.service import QuotaService
@@ -88,7 +88,7 @@ class Listening:
     """A transaction's connection that counts how often somebody waits for the database."""
 
     def __init__(self, uow: UnitOfWork) -> None:
-        self.driver = driver_of(uow)
+        self.driver = uow.driver
         self.sync_connection = self.connection = self.driver_connection = self
         self.count = 0
 

@@ -12,7 +12,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ClauseElement
 
 from billing.kit.round_trips import Prepared, Result, Sending, send
-from billing.kit.unit_of_work import UnitOfWork, driver_of
+from billing.kit.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 
@@ -73,7 +73,7 @@ async def sent(uow: UnitOfWork, *statements: Sending, is_last: bool = False) -> 
         psycopg.Error: the first failure.
     """
     waiting = uow.take_waiting()
-    results = await send(driver_of(uow), (*waiting, *statements), is_last=is_last)
+    results = await send(uow.driver, (*waiting, *statements), is_last=is_last)
     return results[len(waiting) :]
 
 
@@ -95,6 +95,17 @@ class Question(Generic[T]):
 
     sending: Sending
     understand: Callable[[list[Any]], T]
+
+
+async def answer(uow: UnitOfWork, question: Question[T]) -> T:
+    """What one question is answered.
+
+    Raises:
+        psycopg.Error: the statement failed.
+        BillingError: whatever the question's own understanding refuses.
+    """
+    (result,) = await sent(uow, question.sending)
+    return question.understand(result.rows)
 
 
 async def answers(uow: UnitOfWork, *questions: Question[Any]) -> list[Any]:

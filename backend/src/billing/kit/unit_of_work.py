@@ -37,7 +37,10 @@ class UnitOfWork:
 
     @property
     def driver(self) -> PsycopgConnection[TupleRow]:
-        """The transaction's own psycopg connection."""
+        """The transaction's own psycopg connection, where SQLAlchemy's own work would be most of the time.
+
+        It knows nothing of writes that wait: whoever sends over it sends those first.
+        """
         connection = self._connection.sync_connection
         assert connection is not None, "the transaction is open"
         return cast("PsycopgConnection[TupleRow]", connection.connection.driver_connection)
@@ -110,10 +113,3 @@ def refuse_open_transaction() -> None:
     if _is_open.get():
         message = "a database transaction is open here; commit it before waiting for anybody else"
         raise AssertionError(message)
-
-
-def driver_of(uow: UnitOfWork) -> PsycopgConnection[TupleRow]:
-    """The transaction's own psycopg connection, for the few statements where SQLAlchemy's own work would be most of
-    the time, and for enqueueing jobs.
-    """
-    return uow.driver

@@ -13,7 +13,7 @@ from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput
 from billing.kit.money import Currency, Money
 from billing.kit.pagination import PAGE_SIZE_MAX, Page, decode_cursor, encode_cursor
-from billing.kit.statements import answers
+from billing.kit.statements import answer
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.pricing import repository
 from billing.pricing.errors import (
@@ -147,7 +147,7 @@ class RateDesk:
         now = self._clock.now()
         found: list[MissingRates] = []
         for currency in sorted(set(currencies) or {self._currency}):
-            (rates,) = await answers(uow, repository.effective_rates(currency, now))
+            rates = await answer(uow, repository.effective_rates(currency, now))
             priced = {(model, modality, rate.unit) for model, modality, rate in rates}
             found += missing_rates(self._served_models, currency, priced)
         return tuple(found)

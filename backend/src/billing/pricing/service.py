@@ -10,7 +10,7 @@ from typing import Any
 
 from billing.kit.ids import Ids
 from billing.kit.money import Currency
-from billing.kit.statements import Question, answers
+from billing.kit.statements import Question, answer
 from billing.kit.unit_of_work import UnitOfWork
 from billing.pricing import repository
 from billing.pricing.errors import PriceUnknown
@@ -23,22 +23,14 @@ class PricingService:
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
 
-    async def rates_for(
-        self, uow: UnitOfWork, model: str, currency: Currency, at: datetime, modality: Modality = Modality.TEXT
-    ) -> RateSnapshot:
-        """The model's rates for this modality in this currency at this moment.
-
-        Raises:
-            PriceUnknown: something that such a call needs has no rate in force; a model without a price is never free.
-        """
-        (snapshot,) = await answers(uow, self.rates_of(model, currency, at, modality))
-        assert isinstance(snapshot, RateSnapshot)
-        return snapshot
-
     def rates_of(
         self, model: str, currency: Currency, at: datetime, modality: Modality = Modality.TEXT
     ) -> Question[RateSnapshot]:
-        """The same as a question, to be asked together with others."""
+        """Which are the model's rates for this modality in this currency at this moment?
+
+        Whoever asks hears `PriceUnknown` where something that such a call needs has no rate in force; a model without a
+        price is never free.
+        """
         found = repository.effective_rates(currency, at, model=model, modality=modality)
 
         def understand(rows: list[Any]) -> RateSnapshot:
@@ -57,7 +49,7 @@ class PricingService:
 
         A model that can be called for several modalities appears once for each.
         """
-        (found,) = await answers(uow, repository.effective_rates(currency, at, modality=modality))
+        found = await answer(uow, repository.effective_rates(currency, at, modality=modality))
         snapshots = (
             RateSnapshot(model, currency, {rate.unit: rate for _, _, rate in rows}, priced)
             for (model, priced), rows in groupby(found, key=itemgetter(0, 1))

@@ -8,7 +8,7 @@ from billing.customers.audit import AuditTrail
 from billing.customers.rules import AccountId, Permission, Principal, check_reason, require, require_operator
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
-from billing.kit.statements import Question, answers
+from billing.kit.statements import Question, answer
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.quotas import changes, repository
 from billing.quotas.changes import Ground, Reservation
@@ -84,8 +84,7 @@ class QuotaService:
         `ground` is the answer to `ground_of` in the same transaction, where it was asked together with others.
         """
         if ground is None:
-            (ground,) = await answers(uow, self.ground_of(account_id, model))
-            assert isinstance(ground, Ground)
+            ground = await answer(uow, self.ground_of(account_id, model))
         terms = _terms_for(ground, estimate, is_wallet_empty=is_wallet_empty)
         if isinstance(terms, NotAvailable):
             return terms

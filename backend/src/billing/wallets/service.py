@@ -12,7 +12,7 @@ from billing.kit.clock import Clock
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, CurrencyMismatchError, Money
 from billing.kit.round_trips import Sending
-from billing.kit.statements import Question, answers, sent, written
+from billing.kit.statements import Question, answer, sent, written
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.ledger.chart_of_accounts import BREAKAGE, REVENUE, SystemAccount
 from billing.ledger.postings import Entry, Transfer, TransferKind
@@ -112,8 +112,8 @@ class WalletService:
 
     async def of_account(self, uow: UnitOfWork, account_id: str, currency: Currency) -> WalletId:
         """The account's wallet in this currency, opened on first touch; concurrent first touches find the same one."""
-        (found,) = await answers(uow, self.wallet_of(account_id, currency))
-        return WalletId(found) if found else await self.open(uow, account_id, currency)
+        found = await answer(uow, self.wallet_of(account_id, currency))
+        return found or await self.open(uow, account_id, currency)
 
     def wallet_of(self, account_id: str, currency: Currency) -> Question[WalletId | None]:
         """Which is the account's wallet in this currency? None before its first touch."""
@@ -123,9 +123,9 @@ class WalletService:
         """The account's wallet in this currency, opened if nobody else has opened it meanwhile."""
         wallet_id = WalletId(self._ids.new("wal"))
         await repository.insert_wallet_if_absent(uow, wallet_id, account_id, currency, self._clock.now())
-        (opened,) = await answers(uow, self.wallet_of(account_id, currency))
+        opened = await answer(uow, self.wallet_of(account_id, currency))
         assert opened is not None, "the wallet was there or is there now"
-        return WalletId(opened)
+        return opened
 
     async def credit(
         self,
