@@ -107,7 +107,15 @@ class CreditDesk:
             if credited.is_new:
                 facts = {"source": source.value, "corrects": corrects, "expires_at": _moment(expires_at)}
                 await self._record(
-                    uow, principal, "wallet.granted", wallet_id, account_id, amount, facts, reason, request_id
+                    uow,
+                    principal,
+                    "wallet.granted",
+                    wallet_id,
+                    amount,
+                    account_id=account_id,
+                    facts=facts,
+                    reason=reason,
+                    request_id=request_id,
                 )
         return Given(wallet_id, transfer_id, credited.is_new)
 
@@ -140,9 +148,16 @@ class CreditDesk:
                 uow, wallet_id, amount, corrects=corrects, transfer_id=transfer_id
             )
             if is_new:
-                facts = {"corrects": corrects}
                 await self._record(
-                    uow, principal, "wallet.taken_back", wallet_id, account_id, amount, facts, reason, request_id
+                    uow,
+                    principal,
+                    "wallet.taken_back",
+                    wallet_id,
+                    amount,
+                    account_id=account_id,
+                    facts={"corrects": corrects},
+                    reason=reason,
+                    request_id=request_id,
                 )
         return Given(wallet_id, transfer_id, is_new)
 
@@ -173,7 +188,15 @@ class CreditDesk:
             is_new = await self._adjustments.write_off(uow, wallet_id, amount, transfer_id=transfer_id)
             if is_new:
                 await self._record(
-                    uow, principal, "wallet.debt_written_off", wallet_id, account_id, amount, {}, reason, request_id
+                    uow,
+                    principal,
+                    "wallet.debt_written_off",
+                    wallet_id,
+                    amount,
+                    account_id=account_id,
+                    facts={},
+                    reason=reason,
+                    request_id=request_id,
                 )
         return Given(wallet_id, transfer_id, is_new)
 
@@ -190,8 +213,9 @@ class CreditDesk:
         principal: Principal,
         action: str,
         wallet_id: WalletId,
-        account_id: AccountId,
         amount: Money,
+        *,
+        account_id: AccountId,
         facts: Mapping[str, object],
         reason: str,
         request_id: str,

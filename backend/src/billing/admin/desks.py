@@ -1,4 +1,4 @@
-"""All that operators can do, in one object, which the wiring builds and endpoints and commands ask for."""
+"""The desks of this capability in one object, which the wiring builds and endpoints and commands ask for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from billing.admin.hold_desk import HoldDesk
 
 @dataclass(frozen=True, slots=True)
 class OperatorDesks:
-    """The desks at which operators act; each decides itself who may do what."""
+    """Holds, credit and books; each desk decides itself who may do what."""
 
     holds: HoldDesk
     credit: CreditDesk

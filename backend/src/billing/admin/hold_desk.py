@@ -67,6 +67,8 @@ class HoldDesk:
     ) -> tuple[OddHold, ...]:
         """Open holds first, the longest overdue before the others; then what ended oddly in the last thirty days.
 
+        Of the first `limit` holds, 200 at the most; `oddity` leaves only those of them that are odd in this way.
+
         Raises:
             Forbidden: the caller is no operator.
         """

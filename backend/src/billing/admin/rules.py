@@ -50,7 +50,9 @@ def check_amount(amount: Money, *, is_zero_allowed: bool = False) -> Money:
     Raises:
         InvalidInput: negative, or nothing at all where something must move.
     """
-    if amount.micros < 0 or (amount.micros == 0 and not is_zero_allowed):
+    if amount.micros < 0:
+        raise InvalidInput("amount", "The amount must not be negative.")
+    if amount.micros == 0 and not is_zero_allowed:
         raise InvalidInput("amount", "The amount must be above zero.")
     return amount
 
