@@ -7,10 +7,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import URL
 
 # One number for all installations: two servers that start together must not migrate together.
 _ADVISORY_LOCK = 7_140_201
@@ -31,11 +30,6 @@ def newest_revision() -> str:
     revision = ScriptDirectory.from_config(_configuration()).get_current_head()
     assert revision is not None
     return revision
-
-
-def revision_of(connection: Connection) -> str | None:
-    """The revision that the database is at; None for a database without our schema."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _configuration() -> Config:
