@@ -33,6 +33,7 @@ class Booker:
         Raises:
             OperationEnded: the operation was ended in another way before.
             ReservationEnded: the same of a free operation.
+            UsageEventReused: the operation has an event that says something else.
         """
         if event.billing_source is BillingSource.LEAD_MAGNET:
             await self._quotas.finalise(uow, event.operation_id, free)

@@ -86,7 +86,11 @@ class Funder:
         )
 
     async def rates(self, uow: UnitOfWork, call: Call) -> dict[str, RateSnapshot]:
-        """The rates of every model that a target of the route is priced as."""
+        """The rates of every model that a target of the route is priced as, by its name.
+
+        Raises:
+            PriceUnknown: one of them has no price for this route in the wallet's currency.
+        """
         return {snapshot.model: snapshot for snapshot in await answers(uow, *self._rates_of(call))}
 
     def _rates_of(self, call: Call) -> list[Question[RateSnapshot]]:
