@@ -22,6 +22,7 @@ from backend.tests.builders.gateway import (
     free_terms,
     incoming,
 )
+from backend.tests.builders.limits import account_wallet, wanted
 from backend.tests.builders.pricing import new_rate
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
@@ -33,6 +34,7 @@ from billing.pricing.rules import Unit
 from billing.pricing.seed import DEMO_FREE
 from billing.quotas.rules import FreeTerms
 from billing.usage.rules import BillingSource, EstimateReason
+from billing.wallets.alerts import EventKind
 from billing.wallets.errors import InsufficientFunds, MaxReplyCostExceeded
 
 pytestmark = pytest.mark.money
@@ -147,6 +149,18 @@ class TestPayAsYouGo:
         assert answer.balance == after.balance.available == rub("100") - answer.charged
         assert after.drifts == ()
         assert len(await provider.calls()) == 1
+
+    async def test_a_charge_that_makes_the_balance_low_is_booked_and_told(self, gate: Gate) -> None:
+        payer = await gate.payer("100")
+        owner, desk = payer.customer.principal, account_wallet(gate.wallets)
+        await desk.set_limits(owner, wanted(low="100"), request_id="req_tests")
+
+        answer = await gate.ask(payer, chat())
+
+        after, told = await gate.accounts(payer), await desk.events_of(owner, cursor=None, limit=200)
+        assert [event.kind for event in told.rows] == [EventKind.LOW_BALANCE]
+        assert answer.balance == after.balance.available == rub("100") - answer.charged
+        assert [event.operation_id for event in after.events] == [answer.operation_id]
 
     async def test_its_usage_event_says_everything_that_the_price_came_from(self, gate: Gate) -> None:
         payer = await gate.payer("100")

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import bindparam, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.kit.money import Currency, Money
-from billing.kit.statements import DriverStatement, Question, only
+from billing.kit.statements import DriverStatement, Question, only, written
 from billing.kit.unit_of_work import UnitOfWork
 from billing.wallets.alerts import Alert, BillingEvent, EventKind
 from billing.wallets.caps import Cap, CapKey, CapScope, Counter, Period
@@ -248,26 +249,34 @@ async def expired_lots(uow: UnitOfWork, wallet_id: WalletId, now: datetime, limi
     return [Piece(LotId(row.id), row.is_granted, row.left_micros, row.expires_at) for row in rows]
 
 
+_INSERT_EVENT = DriverStatement(
+    """
+    INSERT INTO billing_events (id, account_id, wallet_id, kind, subject, crossing, payload, occurred_at)
+    VALUES (%(id)s, (SELECT account_id FROM wallets WHERE id = %(wallet_id)s), %(wallet_id)s, %(kind)s, %(subject)s,
+            %(crossing)s, %(payload)s, %(at)s)
+    ON CONFLICT ON CONSTRAINT uq_billing_events_wallet_id_crossing DO NOTHING
+    """
+)
+
+
 async def insert_events(
     uow: UnitOfWork, wallet_id: WalletId, events: Sequence[tuple[str, Alert]], *, at: datetime
 ) -> None:
-    """Records alerts under these ids; a crossing that was told before is not told again."""
-    account_id = select(WalletRow.account_id).where(WalletRow.id == wallet_id).scalar_subquery()
-    for event_id, alert in events:
-        await uow.connection.execute(
-            insert(BillingEventRow)
-            .values(
-                id=event_id,
-                account_id=account_id,
-                wallet_id=wallet_id,
-                kind=alert.kind.value,
-                subject=alert.subject,
-                crossing=alert.crossing,
-                payload=dict(alert.payload),
-                occurred_at=at,
-            )
-            .on_conflict_do_nothing(constraint="uq_billing_events_wallet_id_crossing"),
+    """Records alerts under these ids; a crossing that was told before is not told again. Writes that may wait."""
+    rows = [
+        _INSERT_EVENT.filled(
+            id=event_id,
+            wallet_id=wallet_id,
+            kind=alert.kind.value,
+            subject=alert.subject,
+            crossing=alert.crossing,
+            payload=Jsonb(dict(alert.payload)),
+            at=at,
         )
+        for event_id, alert in events
+    ]
+    if rows:
+        await written(uow, *rows)
 
 
 async def events_of(uow: UnitOfWork, account_id: str, *, before: str | None, limit: int) -> list[BillingEvent]:
