@@ -9,12 +9,13 @@ import socket
 import pytest
 from psycopg.errors import DivisionByZero, OperationalError
 from psycopg.pq import TransactionStatus
-from sqlalchemy import text
+from sqlalchemy import URL, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from billing.kit.database import application_engine
 from billing.kit.statements import DriverStatement, sent
-from billing.kit.unit_of_work import Begin, single_reads, snapshots
+from billing.kit.unit_of_work import Begin, single_reads, snapshots, units_of_work
 
 KEEP = DriverStatement("SELECT set_config('kept.word', %(word)s, true)")
 KEPT = DriverStatement("SELECT current_setting('kept.word') AS word, '%%' AS sign")
@@ -98,6 +99,21 @@ class TestAnExchangeThatBreaksOff:
             found = await HALF.row(uow, by=2)
         assert found is not None
         assert found.half == 5
+
+    async def test_knows_what_was_prepared_when_it_was_cancelled(self, database_url: URL) -> None:
+        engine = application_engine(database_url, connections_max=1)
+        begin = units_of_work(engine)
+        slow = DriverStatement("SELECT pg_sleep(%(seconds)s::float), 1 AS one")
+        with pytest.raises(TimeoutError):
+            async with begin() as uow, asyncio.timeout(0.05):
+                await sent(uow, slow.filled(seconds=30))
+
+        async with begin() as uow:
+            found = await slow.row(uow, seconds=0)
+        await engine.dispose()
+
+        assert found is not None
+        assert found.one == 1
 
     async def test_says_so_when_the_server_hangs_up(self, begin: Begin) -> None:
         with pytest.raises((OperationalError, DBAPIError)):  # ours, then the rollback's

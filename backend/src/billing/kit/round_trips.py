@@ -96,14 +96,19 @@ async def send(connection: Connection, sendings: Sequence[Sending], *, is_last: 
         commands = _commands(connection, sendings, transformer)
         if is_last:
             commands.append(_Command(partial(connection.pgconn.send_query_params, b"COMMIT", None)))
-        answers = await connection.wait(_exchange(connection.pgconn, [command.send for command in commands]))
-    prepared = _prepared_by[connection.pgconn]
+        answers: list[PGresult] = []
+        try:
+            await connection.wait(_exchange(connection.pgconn, [command.send for command in commands], answers))
+        finally:  # cancelled, too, the server has prepared what it answered
+            _prepared_by[connection.pgconn].update(
+                command.prepares
+                for command, answer in zip(commands, answers, strict=False)
+                if command.prepares is not None and answer.status in _GOOD
+            )
     results = []
     for command, answer in zip(commands, answers, strict=True):
         if answer.status not in _GOOD:
             raise error_from_result(answer, encoding=connection.info.encoding)
-        if command.prepares is not None:
-            prepared.add(command.prepares)
         if command.runs is not None:
             results.append(_read(answer, command.runs, transformer))
     return results
@@ -136,8 +141,8 @@ async def _begin_otherwise(connection: Connection) -> None:
         await connection.execute(b"SELECT 1")
 
 
-def _exchange(pgconn: PGconn, commands: Sequence[Callable[[], None]]) -> PQGen[list[PGresult]]:
-    """Sends the commands and reads their results up to the synchronisation behind them.
+def _exchange(pgconn: PGconn, commands: Sequence[Callable[[], None]], results: list[PGresult]) -> PQGen[None]:
+    """Sends the commands and adds their results up to the synchronisation behind them.
 
     A connection on which that breaks off is closed: nobody could say where in the conversation it stands.
     """
@@ -149,16 +154,14 @@ def _exchange(pgconn: PGconn, commands: Sequence[Callable[[], None]]) -> PQGen[l
         while pgconn.flush():
             if (yield Wait.RW) & Ready.R:
                 pgconn.consume_input()
-        results = yield from _received(pgconn)
+        yield from _receive(pgconn, results)
         pgconn.exit_pipeline_mode()
     except BaseException:
         pgconn.finish()
         raise
-    return results
 
 
-def _received(pgconn: PGconn) -> PQGen[list[PGresult]]:
-    results: list[PGresult] = []
+def _receive(pgconn: PGconn, results: list[PGresult]) -> PQGen[None]:
     while True:
         while pgconn.is_busy():
             if (yield Wait.R):
@@ -169,7 +172,7 @@ def _received(pgconn: PGconn) -> PQGen[list[PGresult]]:
                 message = "the connection to the database broke"
                 raise OperationalError(message)
         elif result.status == ExecStatus.PIPELINE_SYNC:
-            return results
+            return
         else:
             results.append(result)
 
