@@ -37,7 +37,10 @@ class LedgerService:
     async def post_new(self, uow: UnitOfWork, transfer: Transfer, *, after: Sequence[Sending] = ()) -> None:
         """Books a transfer whose id was made for it and cannot be in the books, after the statements of `after`.
 
-        A write whose answer nobody needs: it may wait.
+        A write whose answer nobody needs: it may wait, and then fails with the commit.
+
+        Raises:
+            psycopg.errors.UniqueViolation: it is in the books all the same.
         """
         await repository.insert_new_transfer(uow, transfer, after=after)
 
