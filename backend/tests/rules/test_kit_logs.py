@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
 
 import pytest
@@ -72,9 +73,28 @@ class TestHidingRowContents:
         assert written.startswith("IntegrityError: new row violates ck_people\n")
         assert written.endswith(rest.strip() or "[hidden]\n")
 
+    def test_the_rows_in_a_group_of_exceptions_are_hidden_too(self) -> None:
+        refused = [RuntimeError(f"refused\nDETAIL:  Key (email)=({name}@b.example)") for name in ("one", "two")]
+        trace = "".join(traceback.format_exception(ExceptionGroup("some", refused)))
+
+        written = str(hide_row_contents(None, "error", {"exception": trace})["exception"])
+
+        assert "@b.example" not in written
+        assert (written.count("refused"), written.count("    | DETAIL: [hidden]\n")) == (2, 2)
+
 
 @pytest.mark.usefixtures("_logs_as_before")
 class TestWriting:
+    def test_what_a_library_logs_of_a_refused_row_is_hidden(self, capsys: pytest.CaptureFixture[str]) -> None:
+        configure_logs("INFO")
+
+        refused = RuntimeError("refused\nDETAIL:  Key (email)=(a@b.example)")
+        logging.getLogger("procrastinate").error("a job ended", exc_info=refused)
+
+        written = capsys.readouterr().err
+        assert "RuntimeError: refused" in written
+        assert "a@b.example" not in written
+
     def test_a_line_is_one_json_object_on_standard_error(self, capsys: pytest.CaptureFixture[str]) -> None:
         configure_logs("INFO")
 

