@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy.engine import URL
 
 from backend.tests.builders.customers import Town, customers_service
+from backend.tests.builders.owner import owner_engine
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.service import CustomersService
-from billing.kit.database import owner_engine
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin, units_of_work
 

@@ -8,8 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from backend.tests.builders.owner import owner_engine
 from backend.tests.builders.wallets import RUB, Wallets, rub
-from billing.kit.database import owner_engine
 from billing.kit.unit_of_work import Begin
 from billing.ledger.chart_of_accounts import ADJUSTMENTS, REVENUE
 from billing.ledger.errors import TransferIdReused

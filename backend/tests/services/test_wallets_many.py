@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from backend.tests.builders.owner import owner_engine
 from backend.tests.builders.wallets import Wallets, rub
 from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import StoppedClock
-from billing.kit.database import application_engine, owner_engine
+from billing.kit.database import application_engine
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, CurrencyMismatchError, Money
 from billing.kit.unit_of_work import Begin, snapshots, units_of_work

@@ -61,11 +61,6 @@ def application_engine(url: URL, *, connections_max: int = 10) -> AsyncEngine:
     )
 
 
-def owner_engine(url: URL) -> AsyncEngine:
-    """An engine of the schema's owner, for migrations only."""
-    return create_async_engine(url, pool_size=1, connect_args={"options": "-c timezone=UTC", "connect_timeout": 5})
-
-
 def libpq_text(url: URL) -> str:
     """The URL as libpq itself reads it, without our driver's name."""
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
