@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from psycopg.errors import UniqueViolation
+
 from backend.tests.builders.customers import Town, customers_service
 from backend.tests.builders.gateway import SETTINGS, Gate, build_gate, chat, incoming, routes_to
 from backend.tests.builders.usage import usage_event
@@ -176,6 +178,7 @@ async def hold(bank: Bank, names: Names) -> None:
     """Thirty are set aside."""
     await credit(bank, names)
     async with bank.begin() as uow:
+        uow.writes_may_wait = True  # as in the gateway, so that they go out with the commit
         await bank.wallets.service.hold(uow, names.wallet, rub("30"), names.operation)
 
 
@@ -239,9 +242,13 @@ async def stream(bank: Bank, names: Names) -> None:
 async def _charge(bank: Bank, names: Names) -> None:
     charged = rub("12")
     event = usage_event(names.operation, AccountId(names.account_id), names.wallet, charged)
-    async with bank.begin() as uow:
-        await bank.wallets.service.settle(uow, names.wallet, names.operation, charged)
-        await bank.usage.record(uow, event)
+    for may_wait in (True, False):  # as in the gateway, which hears at its second attempt what is there already
+        with contextlib.suppress(UniqueViolation):
+            async with bank.begin() as uow:
+                uow.writes_may_wait = may_wait
+                await bank.wallets.service.settle(uow, names.wallet, names.operation, charged)
+                await bank.usage.record(uow, event)
+            return
 
 
 Script = Callable[[Bank, Names], Awaitable[None]]

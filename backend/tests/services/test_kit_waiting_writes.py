@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from psycopg.errors import UniqueViolation
 from psycopg.pq import TransactionStatus
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from billing.kit.ids import Ids
 from billing.kit.statements import DriverStatement, sent, written
-from billing.kit.unit_of_work import Begin
+from billing.kit.unit_of_work import Begin, single_reads, snapshots
 
 OPEN = DriverStatement(
     "INSERT INTO accounts (id, kind, name, time_zone, created_at)"
@@ -78,6 +81,17 @@ class TestWritesThatMayWait:
                 uow.writes_may_wait = True
                 await written(uow, OPEN.filled(id=one))
                 await uow.connection.execute(text("SELECT 1"))
+
+        assert await count(begin, one) == 0
+
+    @pytest.mark.parametrize("opened", [snapshots, single_reads])
+    async def test_are_never_forgotten_by_readers(
+        self, engine: AsyncEngine, begin: Begin, opened: Callable[[AsyncEngine], Begin], one: str
+    ) -> None:
+        with pytest.raises(AssertionError, match="writes wait"):
+            async with opened(engine)() as uow:
+                uow.writes_may_wait = True
+                await written(uow, OPEN.filled(id=one))
 
         assert await count(begin, one) == 0
 

@@ -32,7 +32,7 @@ class UnitOfWork:
     @property
     def connection(self) -> AsyncConnection:
         """For statements by SQLAlchemy, which know nothing of writes that wait and so must not overtake them."""
-        assert not self._waiting, "writes wait in this transaction; whoever lets them wait writes last"
+        self.refuse_waiting()
         return self._connection
 
     @property
@@ -48,6 +48,10 @@ class UnitOfWork:
     def let_wait(self, statements: Sequence[Sending]) -> None:
         """Keeps these writes until something is sent."""
         self._waiting.extend(statements)
+
+    def refuse_waiting(self) -> None:
+        """Called where writes that wait would be overtaken or forgotten: a bug in the caller."""
+        assert not self._waiting, "writes wait in this transaction; whoever lets them wait writes last"
 
     def take_waiting(self) -> list[Sending]:
         """The writes that wait, for whoever sends them now."""
@@ -85,7 +89,9 @@ def snapshots(engine: AsyncEngine) -> Begin:
         async with engine.connect() as connection:
             await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
             async with connection.begin():
-                yield UnitOfWork(connection)
+                uow = UnitOfWork(connection)
+                yield uow
+                uow.refuse_waiting()
 
     return begin
 
@@ -100,7 +106,9 @@ def single_reads(engine: AsyncEngine) -> Begin:
     async def begin() -> AsyncIterator[UnitOfWork]:
         refuse_open_transaction()
         async with plain.connect() as connection:
-            yield UnitOfWork(connection)
+            uow = UnitOfWork(connection)
+            yield uow
+            uow.refuse_waiting()
 
     return begin
 
