@@ -226,13 +226,14 @@ class Scene:
         (await self.provider.client.post("/control/pauses/resume", json={})).raise_for_status()
 
     async def call_while(self, ask: Ask, happens: Any, *, after_events: int) -> Got:
-        """A stream during which something happens, when the provider has sent so many events and waits."""
-        await self._pause_after(ask, after_events)
-        call = asyncio.create_task(self.call(ask))
-        await self.paused()
+        """A stream during which something happens, when so many events have reached its client and no more can come."""
+        answer = await self._paused_after(ask, after_events)
+        read = await _read(answer, after_events)
         await happens()
         await self.resume()
-        return await call
+        read += b"".join([piece async for piece in answer.reading])
+        await self.gate.service.close()
+        return Got(None, answer, read)
 
     async def cap_the_day(self, amount: str) -> None:
         """From now on no more than this may be spent in a day."""
