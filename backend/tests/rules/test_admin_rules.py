@@ -16,7 +16,7 @@ LESS_THAN_NOTHING = Money(-1, "RUB")
 
 
 @pytest.mark.parametrize("is_zero_allowed", [True, False])
-def test_what_is_above_zero_can_be_moved(is_zero_allowed: bool) -> None:
+def test_what_is_above_zero_can_be_moved(*, is_zero_allowed: bool) -> None:
     assert check_amount(COPECK, is_zero_allowed=is_zero_allowed) == COPECK
 
 
@@ -27,6 +27,6 @@ def test_nothing_at_all_can_be_moved_only_where_that_is_a_decision() -> None:
 
 
 @pytest.mark.parametrize("is_zero_allowed", [True, False])
-def test_less_than_nothing_can_never_be_moved(is_zero_allowed: bool) -> None:
+def test_less_than_nothing_can_never_be_moved(*, is_zero_allowed: bool) -> None:
     with pytest.raises(InvalidInput, match="must not be negative"):
         check_amount(LESS_THAN_NOTHING, is_zero_allowed=is_zero_allowed)
