@@ -29,7 +29,7 @@ from billing.wallets.rules import WalletId
 from billing.wiring.services import services
 from billing.wiring.settings import read_settings
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ from billing.pricing.rules import Unit
 from billing.pricing.seed import DEMO_FREE, DEMO_LARGE, DEMO_SMALL
 from testkit.loopback import NO_TLS
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 DOORS = ("/v1/chat/completions", "/openai/chat/completions")
 

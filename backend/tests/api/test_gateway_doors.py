@@ -39,7 +39,7 @@ from billing.wiring.services import services
 from billing.wiring.settings import read_settings
 from testkit.loopback import NO_TLS
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 _SERVED = {
     DEMO_SMALL: "gpt-4o-mini",

@@ -21,7 +21,7 @@ from billing.quotas.rules import Amounts, FreeTerms, Metric
 from billing.usage.rules import BillingSource, EstimateReason
 from testkit.loopback import NO_TLS
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 DOORS = tuple(Door)
 COUNTED = (Door.CHAT, Door.RESPONSES, Door.COMPLETIONS, Door.EMBEDDINGS)

@@ -37,7 +37,7 @@ from billing.pricing.seed import DEMO_SMALL
 from billing.usage.rules import EstimateReason
 from testkit.loopback import NO_TLS
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 DOOR = "/v1/chat/completions"
 

@@ -21,7 +21,7 @@ from billing.payments.rules import TopupOffer
 from billing.wallets.models import LotSource
 from billing.wiring.services import Services
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 LOW = "Your balance is low"
 SECRET = "a detail that is nobody's business"

@@ -12,7 +12,7 @@ from backend.tests.builders.pages import Html, Shop
 from backend.tests.builders.wallets import rub
 from billing.customers.rules import Role
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 ASK = {"model": "demo-small", "prompt": "What is double entry?"}
 

@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL
 from backend.tests.builders.pages import Html, Shop, Visitor, open_shop
 from billing.customers.rules import Role
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

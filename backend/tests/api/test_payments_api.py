@@ -14,7 +14,7 @@ from backend.tests.builders.customers import Customer
 from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 from billing.customers.rules import Scope
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 TOPUPS = "/api/v1/billing/topups"
 FIVE_HUNDRED = {"amount": "500", "currency": "RUB"}

@@ -24,7 +24,7 @@ from billing.kit.errors import BillingError
 from billing.wallets.account_wallet import AccountWallet
 from billing.wallets.endpoints import router
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 BALANCE, LIMITS, EVENTS = (f"/api/v1/billing/{name}" for name in ("balance", "limits", "events"))
 NO_LIMITS: dict[str, Any] = {
