@@ -1,10 +1,11 @@
-"""Coverage plugin: keeps the main greenlet of every measured thread, so that measuring never hangs the process.
+"""Coverage plugin: lets no Python code run when a measured thread has ended, so that measuring never hangs the process.
 
 Coverage that knows greenlets asks every thread for its current greenlet, which makes one for each thread. When a thread
-has ended, greenlet frees that one from the main thread, in a pending call of the interpreter, and coverage's weak
-reference to it then runs Python code there. CPython 3.11 does not survive this when another thread ends meanwhile: to
-trace the first instruction of a function it looks for pending calls again and again, and those wait for the one that
-runs. A greenlet that is not freed calls nobody; it is a few hundred bytes for each thread of a test run.
+has ended, greenlet tidies up from the main thread, in a pending call of the interpreter, and Python code may run there:
+coverage's weak reference when the greenlet is freed, and an import by greenlet's own search for leaks when it is not.
+CPython 3.11 does not survive this when another thread ends meanwhile: to trace the first instruction of a function it
+looks for pending calls again and again, and those wait for the one that runs. So greenlets are kept, a few hundred
+bytes for each thread of a test run, and nobody searches for them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 
 import greenlet  # type: ignore[import-untyped] # it ships no types, and one class of it is used
+import greenlet._greenlet as greenlet_internals  # type: ignore[import-untyped] # as above
 from coverage.collector import Collector
 from coverage.types import TConfigurable, TPluginConfig, TTraceFn
 
@@ -22,6 +24,7 @@ def coverage_init(_registry: TConfigurable, _options: TPluginConfig) -> None:
     """Called by coverage before it measures; patches the one place where it begins with a thread."""
     if sys.version_info >= (3, 12):
         return  # there the interpreter traces in another way
+    greenlet_internals.enable_optional_cleanup(False)
     begin = Collector._start_tracer  # noqa: SLF001 - there is no public hook for the start of a thread
 
     def begin_and_keep(collector: Collector) -> TTraceFn | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from backend.tests.builders.wallets import rub
 from billing.admin.rules import check_amount
 from billing.kit.errors import InvalidInput
-from billing.kit.money import Money
 
 pytestmark = pytest.mark.money
 
-COPECK = Money(10_000, "RUB")
-NOTHING = Money(0, "RUB")
-LESS_THAN_NOTHING = Money(-1, "RUB")
+COPECK = rub("0.01")
+NOTHING = rub("0")
+LESS_THAN_NOTHING = rub("-0.000001")
 
 
 @pytest.mark.parametrize("is_zero_allowed", [True, False])
