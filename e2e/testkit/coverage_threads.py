@@ -1,11 +1,12 @@
 """Coverage plugin: lets no Python code run when a measured thread has ended, so that measuring never hangs the process.
 
 Coverage that knows greenlets asks every thread for its current greenlet, which makes one for each thread. When a thread
-has ended, greenlet tidies up from the main thread, in a pending call of the interpreter, and Python code may run there:
-coverage's weak reference when the greenlet is freed, and an import by greenlet's own search for leaks when it is not.
-CPython 3.11 does not survive this when another thread ends meanwhile: to trace the first instruction of a function it
-looks for pending calls again and again, and those wait for the one that runs. So greenlets are kept, a few hundred
-bytes for each thread of a test run, and nobody searches for them.
+has ended, greenlet tidies up from the main thread, in a pending call of the interpreter. CPython 3.11 does not survive
+Python code there when another thread ends meanwhile: to trace the first instruction of a function it looks for pending
+calls again and again, and those wait for the one that runs. There are three ways to such code, and both measures are
+needed: coverage's weak reference when the greenlet is freed, so greenlets are kept, a few hundred bytes for each
+thread; greenlet's search for leaks, which imports `gc`; and that search again where `gc.freeze()` hides from it who
+keeps a greenlet, so that it frees one that is still ours. Nobody searches here.
 """
 
 from __future__ import annotations
