@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from psycopg.errors import LockNotAvailable
@@ -12,6 +13,8 @@ from backend.tests.builders.wallets import Wallets, rub
 from billing.kit.unit_of_work import UnitOfWork
 
 pytestmark = pytest.mark.money
+
+TTL = timedelta(seconds=900)
 
 _WAITING_FOR_US = text("SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
 # Within a transaction the list of sessions is the one that was looked at first, without those that came later.
@@ -62,6 +65,28 @@ class TestWaiting:
 
         await wallets.hold(wallet, "4")
         assert (await wallets.balance(wallet)).available == rub("96")
+
+
+class TestARenewalAndTheSweeper:
+    async def test_a_hold_that_is_renewed_while_the_sweeper_waits_for_its_wallet_stays(self, wallets: Wallets) -> None:
+        wallet = await wallets.with_paid("10")
+        operation = await wallets.hold(wallet, "4")
+        wallets.clock.move(TTL)
+        is_renewed = asyncio.Event()
+
+        async def sweep() -> None:
+            await is_renewed.wait()
+            await wallets.service.sweep()
+
+        sweeping = asyncio.create_task(sweep())
+        async with wallets.begin() as uow:
+            await wallets.service.renew(uow, wallet, operation)
+            is_renewed.set()
+            await _until_waiting(uow)
+        await sweeping
+
+        balance = await wallets.balance(wallet)
+        assert (balance.held, balance.available) == (rub("4"), rub("6"))
 
 
 async def _until_waiting(uow: UnitOfWork) -> None:
