@@ -28,6 +28,7 @@ from billing.kit.database import APPLICATION_ROLE, application_engine, libpq_tex
 from billing.kit.embedded_postgres import EmbeddedPostgres
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, Money
+from billing.kit.turns import Turns
 from billing.kit.unit_of_work import units_of_work
 from billing.ledger.service import LedgerService
 from billing.wallets.rules import OperationId, WalletId
@@ -129,7 +130,7 @@ def _count_pairs(url: str, all_warm: Barrier, answers: SimpleQueue[int], clients
 async def _pairs(url: URL, all_warm: Barrier, clients: int, wallets: int) -> int:
     """How many pairs these clients finish in a round's seconds, once every process has connected and prepared."""
     engine = application_engine(url, connections_max=clients)
-    begin = units_of_work(engine)
+    begin, turns = units_of_work(engine), Turns()
     clock = SystemClock()
     ids = Ids(clock)
     service = WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=WalletSettings())
@@ -140,10 +141,11 @@ async def _pairs(url: URL, all_warm: Barrier, clients: int, wallets: int) -> int
         while time.monotonic() < ends_at:
             wallet_id = WalletId(f"wal_bench_{secrets.randbelow(wallets) + 1}")
             operation_id = OperationId(ids.new("opr"))
-            async with begin() as uow:
-                uow.writes_may_wait = True  # for the commit, as the gateway lets them
+            # Turns, and writes that wait for the commit, as in the gateway.
+            async with turns.at(wallet_id), begin() as uow:
+                uow.writes_may_wait = True
                 await service.hold(uow, wallet_id, _AT_MOST, operation_id)
-            async with begin() as uow:
+            async with turns.at(wallet_id), begin() as uow:
                 uow.writes_may_wait = True
                 await service.settle(uow, wallet_id, operation_id, _ACTUAL)
             pairs += 1

@@ -28,6 +28,7 @@ from billing.gateway.rules.stream_terms import StreamTerms
 from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.kit.money import Money
+from billing.kit.turns import Turns
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.ledger.invariants import Drift, Extent
 from billing.pricing.seed import (
@@ -320,6 +321,7 @@ def build_gate(
     usage = UsageService(begin)
     service = GatewayService(
         begin=begin,
+        turns=Turns(patience_seconds=20),  # so long that whoever counts on a lost turn is seen to hang
         clock=clock,
         ids=ids,
         pricing=pricing,

@@ -16,6 +16,7 @@ from backend.tests.builders.gateway import (
     ALIAS,
     SETTINGS,
     Gate,
+    Payer,
     Provider,
     body_of,
     build_gate,
@@ -29,7 +30,7 @@ from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
-from billing.gateway.calls import Answer
+from billing.gateway.calls import Answer, StreamedAnswer
 from billing.gateway.errors import BillingUnavailable, ModelNotAllowed, UpstreamTimeout, UpstreamUnreachable
 from billing.gateway.rules.doors import Door
 from billing.kit.database import application_engine
@@ -42,6 +43,8 @@ from billing.wallets.errors import InsufficientFunds
 pytestmark = pytest.mark.money
 
 HOLDS = timedelta(seconds=900)
+
+_LOCK = text("SELECT id FROM wallets WHERE id = :wallet FOR UPDATE")
 
 
 class TestTheProviderDoesNotAnswer:
@@ -345,6 +348,25 @@ class TestManyCallsAtOnce:
         assert sorted(after.charges, key=str) == sorted((answer.charged for answer in answered), key=str)
         assert after.balance.debt == rub("0")
         assert after.drifts == ()
+
+    async def test_of_one_account_keep_no_connection_from_others(self, gate: Gate) -> None:
+        busy, other = await gate.payer("100"), await gate.payer("100")
+        is_locked = asyncio.Event()
+
+        async def call(payer: Payer) -> Answer | StreamedAnswer:
+            await is_locked.wait()
+            return await gate.service.serve(payer.principal, Door.CHAT, incoming(chat()))
+
+        calls = [asyncio.create_task(call(busy)) for _ in range(30)]  # three for each connection that there is
+        passing = asyncio.create_task(call(other))
+        async with gate.begin() as uow:
+            await uow.connection.execute(_LOCK, {"wallet": busy.wallet_id})
+            is_locked.set()
+            answer = await asyncio.wait_for(passing, timeout=15)
+        await asyncio.gather(*calls)
+
+        assert isinstance(answer, Answer)
+        assert len((await gate.accounts(busy)).charges) == len(calls)
 
     async def test_never_use_more_than_is_free(self, gate: Gate) -> None:
         await gate.set_terms(free_terms(output_tokens=350))

@@ -32,6 +32,7 @@ from billing.gateway.streaming import Streams
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
 from billing.kit.money import Currency, Money
+from billing.kit.turns import Turns
 from billing.kit.unit_of_work import Begin
 from billing.pricing.rules import RateSnapshot
 from billing.pricing.service import PricingService
@@ -60,6 +61,7 @@ class GatewayService:
         self,
         *,
         begin: Begin,
+        turns: Turns,
         clock: Clock,
         ids: Ids,
         pricing: PricingService,
@@ -74,6 +76,7 @@ class GatewayService:
         stream_terms: StreamTerms,
     ) -> None:
         self._begin = begin
+        self._turns = turns
         self._clock = clock
         self._ids = ids
         self._quotas = quotas
@@ -87,6 +90,7 @@ class GatewayService:
         self._booker = Booker(clock=clock, quotas=quotas, wallets=wallets, usage=usage)
         books = Books(
             begin=begin,
+            turns=turns,
             clock=clock,
             booker=self._booker,
             wallets=wallets,
@@ -147,7 +151,7 @@ class GatewayService:
         heard: list[Reserved | NotAvailable] = []
         try:
             with failing_closed():
-                async with self._begin() as uow:
+                async with self._turns.at(call.principal.account_id), self._begin() as uow:
                     uow.writes_may_wait = True
                     funding = await self._funder.fund(uow, call, told=heard.append)
                     is_stream = call.request.is_stream
@@ -247,7 +251,7 @@ class GatewayService:
 
     async def _give_back(self, call: Call, funding: Funding) -> Money:
         with failing_closed():
-            async with self._begin() as uow:
+            async with self._turns.at(call.principal.account_id), self._begin() as uow:
                 return await self._booker.give_back(uow, call.operation_id, funding.wallet_id, funding.source)
 
     def _refusal(self, call: Call, funding: Funding, refusal: ProviderRefusal, balance: Money) -> Answer:
@@ -283,7 +287,7 @@ class GatewayService:
         for attempts_left in reversed(range(_SETTLE_ATTEMPTS)):
             try:
                 with failing_closed():
-                    async with self._begin() as uow:
+                    async with self._turns.at(event.account_id), self._begin() as uow:
                         # The first time it is new, so everything can go out with the commit.
                         uow.writes_may_wait = attempts_left == _SETTLE_ATTEMPTS - 1
                         return await self._booker.book(uow, event, outcome.measured.free)

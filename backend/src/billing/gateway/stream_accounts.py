@@ -19,6 +19,7 @@ from billing.gateway.rules.stream_terms import StreamTerms
 from billing.kit.clock import Clock
 from billing.kit.errors import BillingError
 from billing.kit.money import Money
+from billing.kit.turns import Turns
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.quotas.errors import ReservationEnded
 from billing.quotas.rules import NOTHING, Amounts, Metric, NotAvailable, growth_to
@@ -40,6 +41,7 @@ class Books:
     """What the accounts of every stream are kept with."""
 
     begin: Begin
+    turns: Turns
     clock: Clock
     booker: Booker
     wallets: WalletService
@@ -125,7 +127,7 @@ class StreamAccounts:
         """
         try:
             with failing_closed():
-                async with self._books.begin() as uow:
+                async with self._books.turns.at(self._call.principal.account_id), self._books.begin() as uow:
                     wallet_id, source = self._funding.wallet_id, self._funding.source
                     if await repository.claim(uow, self._operation_id):
                         return await self._books.booker.give_back(uow, self._operation_id, wallet_id, source)
@@ -182,7 +184,7 @@ class StreamAccounts:
         """Why the hold cannot grow, or None if it has grown."""
         try:
             with failing_closed():
-                async with self._books.begin() as uow:
+                async with self._books.turns.at(self._call.principal.account_id), self._books.begin() as uow:
                     hold = await self._books.wallets.extend(uow, self._funding.wallet_id, self._operation_id, amount)
         except BillingUnavailable:
             raise
@@ -201,7 +203,7 @@ class StreamAccounts:
         step = Amounts(*(began_with.of(metric) if used.of(metric) > reserved.of(metric) else 0 for metric in Metric))
         try:
             with failing_closed():
-                async with self._books.begin() as uow:
+                async with self._books.turns.at(self._call.principal.account_id), self._books.begin() as uow:
                     grown = await self._books.quotas.extend(uow, self._operation_id, used + step)
                     if isinstance(grown, NotAvailable):
                         grown = await self._books.quotas.extend(uow, self._operation_id, used)
@@ -242,7 +244,7 @@ class StreamAccounts:
         event = self._books.booker.event(self._call, self._funding, outcome)
         try:
             with failing_closed():
-                async with self._books.begin() as uow:
+                async with self._books.turns.at(self._call.principal.account_id), self._books.begin() as uow:
                     if await repository.claim(uow, self._operation_id):
                         balance = await self._books.booker.book(uow, event, outcome.measured.free)
                         return self._receipt(event.charged, balance)

@@ -37,6 +37,7 @@ from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.money import Currency, parse_currency
 from billing.kit.public_address import PublicAddress, parse_public_address
+from billing.kit.turns import Turns
 from billing.kit.unit_of_work import Begin, single_reads, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
 from billing.ledger.service import LedgerService
@@ -331,6 +332,7 @@ def _core(settings: Settings, terms: _Terms, ground: _Ground) -> _Core:
 def _gateway(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, upstream: HttpUpstream) -> GatewayService:
     return GatewayService(
         begin=ground.begin,
+        turns=Turns(),
         clock=ground.clock,
         ids=ground.ids,
         pricing=core.pricing,
