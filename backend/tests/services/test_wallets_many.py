@@ -24,7 +24,7 @@ from billing.wallets.models import LotSource
 from billing.wallets.rules import WalletId
 from billing.wallets.sweeping import ROUND_MAX, work_through
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]  # thousands of rows in a ledger of their own
 
 YEN = Money.from_decimal("5", Currency("JPY"))
 
@@ -141,23 +141,6 @@ class TestSweeping:
 
         assert worked == 20_000
         assert sorted(seen) == list(range(20_000))
-
-    async def test_a_lease_that_was_renewed_while_the_sweeper_came_is_left_alone(self, alone: Wallets) -> None:
-        wallet = await alone.with_paid("20")
-        operation = await alone.hold(wallet, "15")
-        alone.clock.move(timedelta(seconds=900))
-
-        async def renew() -> None:
-            async with alone.begin() as uow:
-                await alone.service.renew(uow, wallet, operation)
-
-        await asyncio.gather(renew(), alone.service.sweep(), renew())
-
-        balance = await alone.balance(wallet)
-        async with alone.begin() as uow:
-            renewed = await alone.service.renew(uow, wallet, operation)
-        is_open = renewed > alone.clock.now()
-        assert balance.held == (rub("15") if is_open else rub("0"))
 
 
 class TestLots:
