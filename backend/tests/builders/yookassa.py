@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from billing.payments.adapters.yookassa import Budget, YookassaProvider
+from billing.payments.adapters.calls import Budget
+from billing.payments.adapters.yookassa import YookassaProvider
 from testkit.loopback import NO_TLS
 from testkit.simulators.server import running
 from testkit.simulators.yookassa import YookassaSettings, create_yookassa

@@ -7,6 +7,7 @@ import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from backend.tests.builders.wallets import rub
 from backend.tests.builders.yookassa import IMPATIENT, SECRET_KEY, SHOP_ID, SimulatedYookassa, simulated_yookassa
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin
-from billing.payments.adapters.yookassa import Budget, YookassaProvider
+from billing.payments.adapters.calls import Budget
+from billing.payments.adapters.yookassa import YookassaProvider
 from billing.payments.errors import (
     ProviderAmbiguous,
     ProviderFailure,
@@ -170,6 +172,7 @@ class TestWhatItUnderstands:
             purpose="topup",
             confirmation_url=payment["confirmation"]["confirmation_url"],
             cancellation=None,
+            created_at=datetime.fromisoformat(payment["created_at"]),
         )
 
     async def test_a_paid_payment(

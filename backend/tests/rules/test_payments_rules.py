@@ -12,6 +12,7 @@ from billing.kit.money import Currency, Money
 from billing.payments.errors import ProviderMalformed, TopupAmountNotOffered, TopupCurrencyNotOffered
 from billing.payments.rules import (
     MOVES,
+    PAID_STATES,
     Actor,
     Bond,
     PaymentState,
@@ -19,6 +20,7 @@ from billing.payments.rules import (
     differences,
     key_is_safe,
     may_move,
+    paid_state,
     parse_provider_payment_id,
     problems_of_offer,
 )
@@ -41,10 +43,19 @@ OFFER = TopupOffer(
 
 
 class TestMoves:
-    def test_nothing_leads_away_from_succeeded(self) -> None:
-        leading_away = [after for before, after in MOVES if before is PaymentState.SUCCEEDED]
+    def test_nothing_leads_away_from_what_is_paid(self) -> None:
+        leading_away = [after for before, after in MOVES if before in PAID_STATES and after not in PAID_STATES]
 
         assert leading_away == []
+
+    def test_only_the_providers_own_record_says_what_became_of_money_that_came(self) -> None:
+        by_creation = [
+            (before, after)
+            for before, after in product(PAID_STATES, PaymentState)
+            if may_move(before, after, actor=Actor.CREATION)
+        ]
+
+        assert by_creation == []
 
     def test_nothing_leads_back_to_created(self) -> None:
         assert [before for before, after in MOVES if after is PaymentState.CREATED] == []
@@ -69,6 +80,24 @@ class TestMoves:
 
     def test_reserved_money_does_not_wait_for_the_customer_again(self) -> None:
         assert not may_move(PaymentState.WAITING_FOR_CAPTURE, PaymentState.PENDING, actor=Actor.READ_BACK)
+
+
+class TestWhatBecameOfAPaidPayment:
+    @pytest.mark.parametrize(
+        ("refunded", "is_disputed", "state"),
+        [
+            ("0", False, PaymentState.SUCCEEDED),
+            ("0.01", False, PaymentState.PARTIALLY_REFUNDED),
+            ("99.99", False, PaymentState.PARTIALLY_REFUNDED),
+            ("100", False, PaymentState.REFUNDED),
+            ("0", True, PaymentState.DISPUTED),
+            ("100", True, PaymentState.DISPUTED),
+        ],
+    )
+    def test_follows_from_its_refunds_and_disputes(
+        self, refunded: str, *, is_disputed: bool, state: PaymentState
+    ) -> None:
+        assert paid_state(rub("100"), refunded=rub(refunded), is_disputed=is_disputed) is state
 
 
 class TestTheOffer:
@@ -130,7 +159,7 @@ class TestProviderIds:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "../refunds", "a/b", "a?b", "a#b", "%2e%2e", "a b", "a\n", "-a", "a" * 65, "é", "..", None, 7, ["a"]],
+        ["", "../refunds", "a/b", "a?b", "a#b", "%2e%2e", "a b", "a\n", "-a", "a" * 129, "é", "..", None, 7, ["a"]],
     )
     def test_that_are_anything_else_may_not(self, text: object) -> None:
         with pytest.raises(ProviderMalformed):

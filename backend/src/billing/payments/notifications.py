@@ -7,7 +7,7 @@ import structlog
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.payments import repository
 from billing.payments.errors import ProviderFailure, ProviderMalformed
-from billing.payments.ports import PaymentProvider, ProviderPayment
+from billing.payments.ports import EventSubject, PaymentProvider, ProviderPayment
 from billing.payments.provider_states import Outcome, ProviderStates
 from billing.payments.rules import FINAL_STATUSES, Actor, PaymentId
 from billing.webhooks.ports import Handling, Verdict
@@ -29,7 +29,7 @@ class PaymentNotifications:
             event = self._provider.parse_event(body)
         except ProviderMalformed:
             return Handling(Verdict.IGNORED, "not a notification")
-        if event.payment_id is None:
+        if event.subject is not EventSubject.PAYMENT or event.payment_id is None:
             return Handling(Verdict.IGNORED, "no use for this kind of event")
         try:
             seen = await self._provider.get_payment(event.payment_id)

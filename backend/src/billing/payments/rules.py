@@ -13,9 +13,15 @@ from billing.kit.money import Currency, Money
 from billing.payments.errors import ProviderMalformed, TopupAmountNotOffered, TopupCurrencyNotOffered
 
 PaymentId = NewType("PaymentId", str)
+RefundId = NewType("RefundId", str)
 ProviderPaymentId = NewType("ProviderPaymentId", str)
+ProviderRefundId = NewType("ProviderRefundId", str)
+ProviderDisputeId = NewType("ProviderDisputeId", str)
+ProviderMethodId = NewType("ProviderMethodId", str)
 
 TOPUP = "topup"
+AUTO_TOPUP = "auto_topup"
+SUBSCRIPTION = "subscription"
 
 INTENT_LASTS = timedelta(hours=24)
 """The same account, amount and purpose within this time is the same intent, and gets the same payment."""
@@ -23,17 +29,25 @@ INTENT_LASTS = timedelta(hours=24)
 KEY_IS_SAFE_FOR = timedelta(hours=23)
 """YooKassa remembers an Idempotence-Key for 24 hours; later the same key would make a second payment."""
 
-_PROVIDER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}")
+_PROVIDER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 
 
 class PaymentState(StrEnum):
-    """Where a payment stands with us; `succeeded` means paid and credited, in one transaction."""
+    """Where a payment stands with us; `succeeded` means paid and credited, in one transaction.
+
+    The last three are `succeeded` and what came later; which of them a payment is in follows from its refunds and
+    disputes alone.
+    """
 
     CREATED = "created"
     PENDING = "pending"
     WAITING_FOR_CAPTURE = "waiting_for_capture"
     SUCCEEDED = "succeeded"
     CANCELED = "canceled"
+    PARTIALLY_REFUNDED = "partially_refunded"
+    REFUNDED = "refunded"
+    DISPUTED = "disputed"
+    """A dispute about it is open, or was lost."""
 
 
 class ProviderStatus(StrEnum):
@@ -43,6 +57,31 @@ class ProviderStatus(StrEnum):
     WAITING_FOR_CAPTURE = "waiting_for_capture"
     SUCCEEDED = "succeeded"
     CANCELED = "canceled"
+
+
+class RefundStatus(StrEnum):
+    """Where a refund stands; in this order, so that news which came late is told from news."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """The provider could not give the money back, or took it back again; it is ours once more."""
+
+
+class DisputeStatus(StrEnum):
+    """Where a dispute stands."""
+
+    OPEN = "open"
+    WON = "won"
+    LOST = "lost"
+
+
+class ReceiptStatus(StrEnum):
+    """Whether the tax office has the receipt (54-FZ)."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
 
 
 class Cancellation(StrEnum):
@@ -78,6 +117,23 @@ class Move:
 _EITHER = frozenset(Actor)
 _READ_BACK = frozenset({Actor.READ_BACK})
 
+PAID_STATES = frozenset(
+    {PaymentState.SUCCEEDED, PaymentState.PARTIALLY_REFUNDED, PaymentState.REFUNDED, PaymentState.DISPUTED}
+)
+"""The customer's money came; what came later is in the state."""
+
+
+def _moves_among_paid() -> dict[tuple[PaymentState, PaymentState], Move]:
+    reasons = {
+        PaymentState.SUCCEEDED: "nothing of it is given back or disputed any more",
+        PaymentState.PARTIALLY_REFUNDED: "a part of it is given back",
+        PaymentState.REFUNDED: "all of it is given back",
+        PaymentState.DISPUTED: "the customer's bank wants it back",
+    }
+    pairs = [(before, after) for before in PAID_STATES for after in PAID_STATES if before is not after]
+    return {(before, after): Move(f"{reasons[after]}; it was {before.value}", _READ_BACK) for before, after in pairs}
+
+
 MOVES: dict[tuple[PaymentState, PaymentState], Move] = {
     (PaymentState.CREATED, PaymentState.PENDING): Move("the provider awaits the customer", _EITHER),
     (PaymentState.CREATED, PaymentState.WAITING_FOR_CAPTURE): Move("the customer was quicker than our record", _EITHER),
@@ -90,8 +146,9 @@ MOVES: dict[tuple[PaymentState, PaymentState], Move] = {
     (PaymentState.WAITING_FOR_CAPTURE, PaymentState.CANCELED): Move("the reserved money was given back", _EITHER),
     # Money that the provider took is the customer's, whatever we believed before; only its own record may say so.
     (PaymentState.CANCELED, PaymentState.SUCCEEDED): Move("the provider took money after all", _READ_BACK),
+    **_moves_among_paid(),
 }
-"""Every step that a payment may take. Nothing leads away from `succeeded`."""
+"""Every step that a payment may take. What is paid stays paid, whatever becomes of it later."""
 
 FINAL_STATUSES = frozenset({ProviderStatus.SUCCEEDED, ProviderStatus.CANCELED})
 """The provider has ended the payment."""
@@ -111,15 +168,34 @@ def state_of(status: ProviderStatus) -> PaymentState:
     return PaymentState(status.value)
 
 
-def parse_provider_payment_id(text: object) -> ProviderPaymentId:
-    """An id from outside that may enter a URL: letters, digits, `-` and `_`, at most 64.
+def paid_state(amount: Money, *, refunded: Money, is_disputed: bool) -> PaymentState:
+    """The state of a payment whose money came, from what came later; `is_disputed` counts open and lost disputes."""
+    if is_disputed:
+        return PaymentState.DISPUTED
+    if refunded.micros <= 0:
+        return PaymentState.SUCCEEDED
+    return PaymentState.REFUNDED if refunded >= amount else PaymentState.PARTIALLY_REFUNDED
+
+
+def parse_provider_id(text: object) -> str:
+    """An id from outside that may enter a URL: letters, digits, `-` and `_`, at most 128.
 
     Raises:
         ProviderMalformed: it is anything else.
     """
     if not (isinstance(text, str) and _PROVIDER_ID.fullmatch(text)):
         raise ProviderMalformed("A payment provider's object has an id that cannot be one.")
-    return ProviderPaymentId(text)
+    return text
+
+
+def parse_provider_payment_id(text: object) -> ProviderPaymentId:
+    """A payment's id from outside, as `parse_provider_id` has it."""
+    return ProviderPaymentId(parse_provider_id(text))
+
+
+def parse_provider_refund_id(text: object) -> ProviderRefundId:
+    """A refund's id from outside, as `parse_provider_id` has it."""
+    return ProviderRefundId(parse_provider_id(text))
 
 
 def key_is_safe(created_at: datetime, *, now: datetime) -> bool:
