@@ -125,7 +125,6 @@ def lock(session: nox.Session) -> None:
         "--universal",
         "--python-version",
         "3.11",
-        "--no-emit-index-url",
     )
     quiet = ("--no-emit-index-url", "--no-annotate", "--generate-hashes", "--custom-compile-command", "nox -s lock")
     groups = [word for group in ("test", "static", "house") for word in ("--group", f"pyproject.toml:{group}")]
