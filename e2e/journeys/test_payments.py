@@ -17,7 +17,7 @@ from testkit.pages.balance import BalancePage
 from testkit.pages.payment import PaymentPage
 from testkit.pages.playground import PlaygroundPage
 from testkit.pages.sign_in import SignInPage
-from testkit.simulators.yookassa.notifications import DeliveryMode
+from testkit.simulators.notifications import DeliveryMode
 from testkit.stack.site import Site
 from testkit.stack.stack import Login, Stack
 from testkit.waiting import until

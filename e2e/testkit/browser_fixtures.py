@@ -43,7 +43,7 @@ from testkit.actors.customer import SESSION_COOKIE, Customer
 from testkit.browser import LAUNCH_ARGUMENTS, executable_path
 from testkit.browser_evidence import BrowserEvidence
 from testkit.browser_watch import BrowserWatch
-from testkit.simulators.yookassa.notifications import DeliveryMode
+from testkit.simulators.notifications import DeliveryMode
 from testkit.stack.errors import StackError
 from testkit.stack.site import Site
 from testkit.stack.stack import Login, Stack

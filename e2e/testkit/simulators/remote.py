@@ -7,7 +7,7 @@ import httpx
 
 from testkit.loopback import NO_TLS
 from testkit.simulators.faults import Fault
-from testkit.simulators.yookassa.notifications import DeliveryMode, WebhookTarget
+from testkit.simulators.notifications import LATE_SECONDS, DeliveryMode, WebhookTarget
 
 _ANSWER_SECONDS_MAX = 70.0
 """Longer than any wait that a simulator grants."""
@@ -144,9 +144,9 @@ class YookassaRemote(SimulatorRemote):
         """Sends notifications there from now on."""
         self._ask("PUT", "/control/webhook", target.model_dump(mode="json"))
 
-    def notify(self, mode: DeliveryMode) -> None:
+    def notify(self, mode: DeliveryMode, *, late_seconds: float = LATE_SECONDS) -> None:
         """Says what happens to new notifications."""
-        self._ask("PUT", "/control/notifications/mode", {"mode": mode.value})
+        self._ask("PUT", "/control/notifications/mode", {"mode": mode.value, "late_seconds": late_seconds})
 
     def notifications(self) -> list[dict[str, Any]]:
         """Every notification, as `{id, event, object_id, body, state, attempts}`, oldest first."""

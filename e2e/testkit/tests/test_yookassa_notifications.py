@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from testkit.simulators.faults import Fault, FaultKind
+from testkit.simulators.notifications import DeliveryMode
 from testkit.simulators.remote import ReceiverRemote, YookassaRemote
 from testkit.simulators.yookassa import WebhookTarget
-from testkit.simulators.yookassa.notifications import DeliveryMode
 
 NewPayment = Callable[[], str]
 
@@ -223,3 +223,57 @@ class TestForging:
         assert (received["client"], received["query"]) == ("127.0.0.66", "shop=1")
         assert received["body"]["object"] == {"id": "p-1", "status": "succeeded"}
         assert yookassa.payments() == []
+
+
+class TestDisorder:
+    def test_in_the_duplicate_mode_each_arrives_twice(
+        self, yookassa: YookassaRemote, receiver: ReceiverRemote, new_payment: NewPayment
+    ) -> None:
+        yookassa.notify(DeliveryMode.DUPLICATE)
+        payment_id = new_payment()
+
+        yookassa.pay(payment_id)
+        yookassa.wait_for_notifications()
+
+        assert events_at(receiver) == [("payment.succeeded", payment_id)] * 2
+
+    def test_in_the_reorder_mode_each_second_one_overtakes_the_first(
+        self, yookassa: YookassaRemote, receiver: ReceiverRemote, new_payment: NewPayment
+    ) -> None:
+        yookassa.notify(DeliveryMode.REORDER)
+        payments = [new_payment() for _ in range(3)]
+
+        for payment_id in payments:
+            yookassa.pay(payment_id)
+        sent = yookassa.wait_for_notifications()
+
+        first, second, third = payments
+        assert [payment_id for _, payment_id in events_at(receiver)] == [second, first]
+        assert (sent[2]["object_id"], sent[2]["state"]) == (third, "held")
+
+    def test_in_the_late_mode_it_arrives_when_its_time_has_come(
+        self, yookassa: YookassaRemote, receiver: ReceiverRemote, new_payment: NewPayment
+    ) -> None:
+        yookassa.notify(DeliveryMode.LATE, late_seconds=600)
+        payment_id = new_payment()
+        yookassa.pay(payment_id)
+        yookassa.advance_clock(590)
+        before = yookassa.wait_for_notifications()
+
+        yookassa.advance_clock(10)
+
+        yookassa.wait_for_notifications()
+        assert before[0]["state"] == "held"
+        assert events_at(receiver) == [("payment.succeeded", payment_id)]
+
+    def test_a_late_one_that_is_lost_by_hand_never_arrives(
+        self, yookassa: YookassaRemote, receiver: ReceiverRemote, new_payment: NewPayment
+    ) -> None:
+        yookassa.notify(DeliveryMode.LATE, late_seconds=600)
+        yookassa.pay(new_payment())
+        yookassa.lose(yookassa.notifications()[0]["id"])
+
+        yookassa.advance_clock(600)
+
+        yookassa.wait_for_notifications()
+        assert events_at(receiver) == []

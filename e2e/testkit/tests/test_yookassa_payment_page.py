@@ -7,8 +7,8 @@ import httpx
 import pytest
 from typing_extensions import override
 
+from testkit.simulators.notifications import DeliveryMode
 from testkit.simulators.remote import YookassaRemote
-from testkit.simulators.yookassa.notifications import DeliveryMode
 
 RETURN_URL = "https://shop.example/a/b/billing/return?to=%2Fchat"
 

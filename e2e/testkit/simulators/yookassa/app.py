@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from testkit.simulators.clock import MovableClock, machine_time
 from testkit.simulators.control import control_router
 from testkit.simulators.door import Door
+from testkit.simulators.notifications import NotificationUnknownError, Notifier, WebhookTarget
 from testkit.simulators.stage import Stage
 from testkit.simulators.yookassa.api import Counter, create_api, name_operation
 from testkit.simulators.yookassa.control import shop_router
 from testkit.simulators.yookassa.idempotence import IdempotenceKeys
-from testkit.simulators.yookassa.notifications import Notifier, WebhookTarget
 from testkit.simulators.yookassa.pages import pages_router
-from testkit.simulators.yookassa.refusals import ApiRefusal, error_json, planned_error_json
+from testkit.simulators.yookassa.refusals import ApiRefusal, NotFound, error_json, planned_error_json
 from testkit.simulators.yookassa.shop import Shop
 
 
@@ -39,7 +39,7 @@ def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[
     """The whole simulator as one ASGI application; `now` is the base of its movable clock."""
     settings = settings or YookassaSettings()
     stage, clock = Stage(), MovableClock(now)
-    notifier = Notifier(clock, settings.webhook)
+    notifier = Notifier(clock, settings.webhook, envelope=_notification)
     shop = Shop(settings.shop_id, seed=settings.seed, clock=clock, announce=notifier.announce)
     keys = IdempotenceKeys(clock)
 
@@ -53,7 +53,12 @@ def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[
             yield
 
     app = FastAPI(title="Simulated YooKassa", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(control_router(stage, clock, after_advance=shop.let_things_expire))
+
+    def let_things_fall_due() -> None:
+        shop.let_things_expire()
+        notifier.let_late_ones_go()
+
+    app.include_router(control_router(stage, clock, after_advance=let_things_fall_due))
     app.include_router(shop_router(shop, notifier, start_over=start_over))
     app.include_router(pages_router(shop, notifier))
     _add_refusals(app, shop)
@@ -73,3 +78,11 @@ def _add_refusals(app: FastAPI, shop: Shop) -> None:
             body = error_json(shop.new_error_id(), refusal.code, refusal.description, refusal.parameter)
             return JSONResponse(body, status_code=refusal.status)
         return HTMLResponse("<!doctype html><title>Not found</title><h1>Not found</h1>", status_code=refusal.status)
+
+    @app.exception_handler(NotificationUnknownError)
+    async def unknown_notification(request: Request, _: NotificationUnknownError) -> Response:
+        return await refused(request, NotFound("No such notification", parameter="notification_id"))
+
+
+def _notification(event: str, snapshot: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "notification", "event": event, "object": snapshot}

@@ -7,7 +7,7 @@ import jinja2
 from fastapi import APIRouter, Form, Query, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from testkit.simulators.yookassa.notifications import DeliveryMode, Notifier
+from testkit.simulators.notifications import DeliveryMode, Notifier
 from testkit.simulators.yookassa.objects import PaymentStatus
 from testkit.simulators.yookassa.refusals import InvalidRequest
 from testkit.simulators.yookassa.requests import NewRefund
