@@ -13,6 +13,7 @@ STATUS_OF: Mapping[str, int] = {
     "amount_not_offered": 400,
     "amount_too_precise": 400,
     "amount_unreadable": 400,
+    "billing_contact_required": 400,
     "currency_not_offered": 400,
     "form_outdated": 400,
     "invalid_amount": 400,

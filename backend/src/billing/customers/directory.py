@@ -1,4 +1,4 @@
-"""Who belongs to an account: its members and its API keys, for whoever is told their ids by a client."""
+"""Who belongs to an account: members and API keys whose ids a client tells, and whom we write to about it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import select
 
+from billing.customers import repository
 from billing.customers.models import ApiKeyRow, MemberRow
 from billing.customers.rules import AccountId
 from billing.kit.errors import InvalidInput
@@ -36,3 +37,8 @@ class AccountDirectory:
         query = select(ApiKeyRow.id).where(ApiKeyRow.account_id == account_id, ApiKeyRow.id.in_(api_key_ids))
         if set(api_key_ids) - set(await uow.connection.scalars(query)):
             raise InvalidInput("api_keys", "A key named here is not one of this account's.")
+
+    async def owner_email(self, uow: UnitOfWork, account_id: AccountId) -> str | None:
+        """The e-mail of the account's first owner, verified or not; None for an account without people."""
+        owner = await repository.owner_email_of(uow, account_id)
+        return None if owner is None else owner[0]

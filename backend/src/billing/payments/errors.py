@@ -3,6 +3,7 @@
 BillingError
 ├── TopupAmountNotOffered      not a preset, outside the limits, or finer than the currency's smallest coin
 ├── TopupCurrencyNotOffered    top-ups are sold in another currency
+├── BillingContactRequired     a receipt is due, and nobody is known whom it could reach
 ├── PaymentsNotConfigured      this deployment has no payment provider
 ├── PaymentNotFound            no such payment, or somebody else's
 ├── PaymentUnderReview         the provider's object contradicts our record; nothing was credited
@@ -49,6 +50,15 @@ class TopupCurrencyNotOffered(BillingError):
 
     def __init__(self, asked: Currency, offered: Currency) -> None:
         super().__init__(f"Top-ups are sold in {offered}, not in {asked}.", facts={"currency": offered})
+
+
+class BillingContactRequired(BillingError):
+    """A receipt is due, and nobody is known whom it could reach."""
+
+    code = "billing_contact_required"
+
+    def __init__(self) -> None:
+        super().__init__("A receipt has to be sent: name an e-mail address or a phone number for it.")
 
 
 class PaymentsNotConfigured(BillingError):

@@ -17,6 +17,7 @@ from billing.kit.errors import SettingsError
 from billing.kit.public_address import PublicAddressSettings
 from billing.kit.settings import SettingsGroup, read_group, refuse_unknown
 from billing.pages.settings import PagesSettings
+from billing.payments.receipts_settings import ReceiptSettings
 from billing.payments.settings import PaymentSettings
 from billing.pricing.settings import PricingSettings
 from billing.quotas.settings import QuotaSettings
@@ -112,6 +113,7 @@ class Settings:
     pricing: PricingSettings
     quotas: QuotaSettings
     payments: PaymentSettings
+    receipts: ReceiptSettings
     webhooks: WebhookSettings
     gateway: GatewaySettings
     pages: PagesSettings
@@ -127,6 +129,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     PricingSettings,
     QuotaSettings,
     PaymentSettings,
+    ReceiptSettings,
     WebhookSettings,
     GatewaySettings,
     PagesSettings,
@@ -150,6 +153,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         pricing=read_group(PricingSettings, environ),
         quotas=read_group(QuotaSettings, environ),
         payments=read_group(PaymentSettings, environ),
+        receipts=read_group(ReceiptSettings, environ),
         webhooks=read_group(WebhookSettings, environ),
         gateway=read_group(GatewaySettings, environ),
         pages=read_group(PagesSettings, environ),
@@ -166,6 +170,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         )
     settings.customers.check(is_development=settings.deployment.is_development)
     settings.payments.check(is_production=settings.deployment.is_production)
+    settings.receipts.check()
     return settings
 
 
