@@ -10,6 +10,7 @@ from testkit.browser import BrowserNotFoundError
 from testkit.pictures import take_pictures
 from testkit.simulators.model import ModelSettings, create_model
 from testkit.simulators.server import serve
+from testkit.simulators.stripe import StripeSettings, create_stripe
 from testkit.simulators.yookassa import WebhookTarget, YookassaSettings, create_yookassa
 from testkit.stack.demo import STABLE_PORTS, run_demo
 from testkit.stack.errors import StackError
@@ -88,14 +89,37 @@ def yookassa(
     webhook_header: _Pairs = None,
 ) -> None:
     """YooKassa's API v3 with its payment page and notifications."""
-    query, headers = _as_dict(webhook_query), _as_dict(webhook_header)
-    webhook = None
-    if webhook_url is not None:
-        webhook = WebhookTarget(url=webhook_url, source_address=webhook_source_address, query=query, headers=headers)
+    webhook = _target(webhook_url, webhook_source_address, webhook_query, webhook_header)
     settings = YookassaSettings(
         shop_id=shop_id, secret_key=secret_key, seed=seed, public_url=public_url, webhook=webhook
     )
     serve(create_yookassa(settings), port=port, say=typer.echo)
+
+
+@simulator.command()
+def stripe(
+    *,
+    port: _Port = 0,
+    seed: _Seed = 1,
+    account_id: Annotated[str, typer.Option()] = "acct_1Simulated",
+    secret_key: Annotated[str, typer.Option()] = "sk_test_simulated",  # noqa: S107 - a simulator guards nothing
+    public_url: Annotated[str | None, typer.Option(help="Where browsers find the Checkout page.")] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Where events go.")] = None,
+    webhook_secret: Annotated[str, typer.Option(help="What events are signed with.")] = "whsec_simulated",  # noqa: S107 - a simulator guards nothing
+    webhook_source_address: Annotated[str, typer.Option(help="Where they come from.")] = "127.0.0.1",
+    webhook_query: _Pairs = None,
+    webhook_header: _Pairs = None,
+) -> None:
+    """Stripe's API v1 with its Checkout page and signed events."""
+    settings = StripeSettings(
+        account_id=account_id,
+        secret_key=secret_key,
+        webhook_secret=webhook_secret,
+        seed=seed,
+        public_url=public_url,
+        webhook=_target(webhook_url, webhook_source_address, webhook_query, webhook_header),
+    )
+    serve(create_stripe(settings), port=port, say=typer.echo)
 
 
 @simulator.command()
@@ -116,6 +140,15 @@ def model(
 def main() -> None:
     """Runs the command line."""
     app()
+
+
+def _target(
+    url: str | None, source_address: str, query: list[str] | None, headers: list[str] | None
+) -> WebhookTarget | None:
+    named_query, named_headers = _as_dict(query), _as_dict(headers)
+    if url is None:
+        return None
+    return WebhookTarget(url=url, source_address=source_address, query=named_query, headers=named_headers)
 
 
 def _as_dict(pairs: list[str] | None) -> dict[str, str]:

@@ -113,32 +113,8 @@ class ModelRemote(SimulatorRemote):
     """The remote control of the model provider."""
 
 
-class YookassaRemote(SimulatorRemote):
-    """The remote control of YooKassa; payments, refunds and notifications come back as the JSON of its control API."""
-
-    def payments(self) -> list[dict[str, Any]]:
-        """Every payment in the API's shape, oldest first."""
-        return _items(self._ask("GET", "/control/state"), "payments")
-
-    def refunds(self) -> list[dict[str, Any]]:
-        """Every refund in the API's shape, oldest first."""
-        return _items(self._ask("GET", "/control/state"), "refunds")
-
-    def pay(self, payment_id: str) -> dict[str, Any]:
-        """The customer pays."""
-        return _object(self._ask("POST", f"/control/payments/{payment_id}/pay"))
-
-    def decline(self, payment_id: str, *, reason: str = "general_decline") -> dict[str, Any]:
-        """The customer's bank refuses."""
-        return _object(self._ask("POST", f"/control/payments/{payment_id}/decline", {"reason": reason}))
-
-    def expire(self, payment_id: str) -> dict[str, Any]:
-        """The hour for paying is over."""
-        return _object(self._ask("POST", f"/control/payments/{payment_id}/expire"))
-
-    def refund_in_the_cabinet(self, payment_id: str, amount: dict[str, str] | None = None) -> dict[str, Any]:
-        """Somebody refunds at the provider; without an amount, all that is left."""
-        return _object(self._ask("POST", "/control/refunds", {"payment_id": payment_id, "amount": amount}))
+class ProviderRemote(SimulatorRemote):
+    """The remote control of a payment provider's notifications, which come back as the JSON of its control API."""
 
     def set_webhook(self, target: WebhookTarget) -> None:
         """Sends notifications there from now on."""
@@ -181,6 +157,78 @@ class YookassaRemote(SimulatorRemote):
             message = f"notifications are still under way after {timeout_seconds} s"
             raise TimeoutError(message)
         return _items(answer)
+
+
+class YookassaRemote(ProviderRemote):
+    """The remote control of YooKassa; payments and refunds come back in the API's shape."""
+
+    def payments(self) -> list[dict[str, Any]]:
+        """Every payment in the API's shape, oldest first."""
+        return _items(self._ask("GET", "/control/state"), "payments")
+
+    def refunds(self) -> list[dict[str, Any]]:
+        """Every refund in the API's shape, oldest first."""
+        return _items(self._ask("GET", "/control/state"), "refunds")
+
+    def pay(self, payment_id: str) -> dict[str, Any]:
+        """The customer pays."""
+        return _object(self._ask("POST", f"/control/payments/{payment_id}/pay"))
+
+    def decline(self, payment_id: str, *, reason: str = "general_decline") -> dict[str, Any]:
+        """The customer's bank refuses."""
+        return _object(self._ask("POST", f"/control/payments/{payment_id}/decline", {"reason": reason}))
+
+    def expire(self, payment_id: str) -> dict[str, Any]:
+        """The hour for paying is over."""
+        return _object(self._ask("POST", f"/control/payments/{payment_id}/expire"))
+
+    def refund_in_the_cabinet(self, payment_id: str, amount: dict[str, str] | None = None) -> dict[str, Any]:
+        """Somebody refunds at the provider; without an amount, all that is left."""
+        return _object(self._ask("POST", "/control/refunds", {"payment_id": payment_id, "amount": amount}))
+
+
+class StripeRemote(ProviderRemote):
+    """The remote control of Stripe; its objects come back in the API's shape."""
+
+    def state(self, kind: str) -> list[dict[str, Any]]:
+        """Every object of a kind, oldest first: customers, sessions, intents, methods, charges, refunds, disputes."""
+        return _items(self._ask("GET", "/control/state"), kind)
+
+    def act(self, session_id: str, step: str) -> dict[str, Any]:
+        """What a customer does on the page of a session: pay, decline, challenge; or the time, or a slow bank.
+
+        The time: expire. A bank that takes days: process, then arrive or fail.
+        """
+        return _object(self._ask("POST", f"/control/sessions/{session_id}/{step}"))
+
+    def reserve(self, amount: int, currency: str = "usd") -> dict[str, Any]:
+        """A payment that is paid and waits for its capture."""
+        return _object(self._ask("POST", "/control/reservations", {"amount": amount, "currency": currency}))
+
+    def refuse_method(self, method_id: str, code: str | None = "generic_decline") -> dict[str, Any]:
+        """The bank refuses each charge of this kept card from now on; None means that it does not."""
+        return _object(self._ask("POST", f"/control/methods/{method_id}/refusal", {"code": code}))
+
+    def refund_in_the_dashboard(self, of: str, amount: int | None = None) -> dict[str, Any]:
+        """Somebody refunds an intent or a charge at the provider; without an amount, all that is left."""
+        return _object(self._ask("POST", "/control/refunds", {"of": of, "amount": amount}))
+
+    def hold_refunds(self, *, are_held: bool = True) -> None:
+        """Says whether new refunds stay pending."""
+        self._ask("PUT", "/control/refunds/mode", {"are_held": are_held})
+
+    def end_refund(self, refund_id: str, *, is_good: bool) -> dict[str, Any]:
+        """A refund arrives, or comes back."""
+        return _object(self._ask("POST", f"/control/refunds/{refund_id}/end", {"is_good": is_good}))
+
+    def dispute(self, of: str, *, amount: int | None = None, is_warning: bool = False) -> dict[str, Any]:
+        """The customer's bank wants the money of an intent or a charge back, or asks about it first."""
+        body = {"of": of, "amount": amount, "is_warning": is_warning}
+        return _object(self._ask("POST", "/control/disputes", body))
+
+    def close_dispute(self, dispute_id: str, *, is_won: bool) -> dict[str, Any]:
+        """The bank decides."""
+        return _object(self._ask("POST", f"/control/disputes/{dispute_id}/close", {"is_won": is_won}))
 
 
 def _object(answer: Any) -> dict[str, Any]:
