@@ -87,11 +87,17 @@ def yookassa(
     webhook_source_address: Annotated[str, typer.Option(help="Where they come from.")] = "127.0.0.1",
     webhook_query: _Pairs = None,
     webhook_header: _Pairs = None,
+    demands_receipts: Annotated[bool, typer.Option(help="Refuse payments and refunds without a receipt.")] = False,
 ) -> None:
     """YooKassa's API v3 with its payment page and notifications."""
     webhook = _target(webhook_url, webhook_source_address, webhook_query, webhook_header)
     settings = YookassaSettings(
-        shop_id=shop_id, secret_key=secret_key, seed=seed, public_url=public_url, webhook=webhook
+        shop_id=shop_id,
+        secret_key=secret_key,
+        seed=seed,
+        public_url=public_url,
+        webhook=webhook,
+        demands_receipts=demands_receipts,
     )
     serve(create_yookassa(settings), port=port, say=typer.echo)
 

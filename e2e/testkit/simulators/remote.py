@@ -8,6 +8,8 @@ import httpx
 from testkit.loopback import NO_TLS
 from testkit.simulators.faults import Fault
 from testkit.simulators.notifications import LATE_SECONDS, DeliveryMode, WebhookTarget
+from testkit.simulators.yookassa.receipts import ReceiptMode
+from testkit.simulators.yookassa.refunds import RefundMode
 
 _ANSWER_SECONDS_MAX = 70.0
 """Longer than any wait that a simulator grants."""
@@ -170,9 +172,13 @@ class YookassaRemote(ProviderRemote):
         """Every refund in the API's shape, oldest first."""
         return _items(self._ask("GET", "/control/state"), "refunds")
 
-    def pay(self, payment_id: str) -> dict[str, Any]:
-        """The customer pays."""
-        return _object(self._ask("POST", f"/control/payments/{payment_id}/pay"))
+    def receipts(self) -> list[dict[str, Any]]:
+        """Every receipt in the API's shape, oldest first."""
+        return _items(self._ask("GET", "/control/state"), "receipts")
+
+    def pay(self, payment_id: str, *, three_d_secure: bool = False) -> dict[str, Any]:
+        """The customer pays, after a proof for their bank where `three_d_secure`."""
+        return _object(self._ask("POST", f"/control/payments/{payment_id}/pay", {"three_d_secure": three_d_secure}))
 
     def decline(self, payment_id: str, *, reason: str = "general_decline") -> dict[str, Any]:
         """The customer's bank refuses."""
@@ -181,6 +187,30 @@ class YookassaRemote(ProviderRemote):
     def expire(self, payment_id: str) -> dict[str, Any]:
         """The hour for paying is over."""
         return _object(self._ask("POST", f"/control/payments/{payment_id}/expire"))
+
+    def let_refunds(self, mode: RefundMode) -> None:
+        """Says what becomes of new refunds."""
+        self._ask("PUT", "/control/refunds/mode", {"mode": mode.value})
+
+    def end_refund(self, refund_id: str, *, is_good: bool) -> dict[str, Any]:
+        """A pending refund succeeds or is cancelled."""
+        return _object(self._ask("POST", f"/control/refunds/{refund_id}/{'succeed' if is_good else 'cancel'}"))
+
+    def let_receipts(self, mode: ReceiptMode) -> None:
+        """Says what becomes of receipts whose money moves."""
+        self._ask("PUT", "/control/receipts/mode", {"mode": mode.value})
+
+    def end_receipt(self, receipt_id: str, *, is_good: bool) -> dict[str, Any]:
+        """A pending receipt is registered or refused."""
+        return _object(self._ask("POST", f"/control/receipts/{receipt_id}/{'succeed' if is_good else 'cancel'}"))
+
+    def refuse_method(self, method_id: str, *, reason: str = "insufficient_funds") -> None:
+        """The bank refuses every charge of this saved method from now on."""
+        self._ask("POST", f"/control/payment_methods/{method_id}/refuse", {"reason": reason})
+
+    def accept_method(self, method_id: str) -> None:
+        """The bank accepts charges of this saved method again."""
+        self._ask("POST", f"/control/payment_methods/{method_id}/accept")
 
     def refund_in_the_cabinet(self, payment_id: str, amount: dict[str, str] | None = None) -> dict[str, Any]:
         """Somebody refunds at the provider; without an amount, all that is left."""

@@ -107,7 +107,13 @@ class TestStrictness:
             ({"description": "d" * 129}, "description"),
             ({"metadata": {"attempt": 1}}, "metadata.attempt"),
             ({"metadata": {f"key{number}": "" for number in range(17)}}, "metadata"),
-            ({"save_payment_method": True}, "save_payment_method"),
+            ({"save_payment_method": "yes"}, "save_payment_method"),
+            ({"payment_method_id": "22e12f66-000f-5000-8000-18db351245c7", "confirmation": None}, "payment_method_id"),
+            ({"payment_method_id": 7, "confirmation": None}, "payment_method_id"),
+            ({"payment_method_id": "22e12f66-000f-5000-8000-18db351245c7"}, "confirmation"),
+            ({"payment_method_id": "x", "payment_method_data": {"type": "bank_card"}}, "payment_method_data"),
+            ({"payment_method_data": {"type": "sbp"}}, "payment_method_data.type"),
+            ({"deal": {"id": "d"}}, "deal"),
         ],
     )
     def test_a_malformed_member_is_named_and_nothing_is_created(
@@ -174,18 +180,6 @@ class TestExpiry:
         payment = api.get(f"/payments/{payment_id}").json()
         assert (payment["status"], payment["paid"]) == ("canceled", False)
         assert payment["cancellation_details"]["reason"] == "expired_on_capture"
-
-
-class TestReceipts:
-    def test_a_receipt_is_registered_when_the_payment_succeeds(
-        self, api: httpx.Client, yookassa: YookassaRemote
-    ) -> None:
-        receipt = {"customer": {"email": "a@shop.example"}, "items": []}
-        created = api.post("/payments", json=a_payment(receipt=receipt), headers=KEY).json()
-
-        paid = yookassa.pay(created["id"])
-
-        assert (created["receipt_registration"], paid["receipt_registration"]) == ("pending", "succeeded")
 
 
 class TestSeeds:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from testkit.simulators.yookassa.idempotence import HEADER, Answer, IdempotenceKeys
+from testkit.simulators.yookassa.lists import list_query_from
 from testkit.simulators.yookassa.refusals import (
     ApiRefusal,
     InvalidCredentials,
@@ -20,18 +21,20 @@ from testkit.simulators.yookassa.refusals import (
     WrongContentType,
     error_json,
 )
-from testkit.simulators.yookassa.requests import capture_amount_from, list_query_from, payment_from, refund_from
+from testkit.simulators.yookassa.requests import capture_amount_from, payment_from, refund_from
 from testkit.simulators.yookassa.shop import Shop
 
 _PAYMENT_FILTERS = frozenset({"status"})
 _REFUND_FILTERS = frozenset({"payment_id", "status"})
+_RECEIPT_FILTERS = frozenset({"payment_id", "refund_id", "status"})
 
 
 class Counter:
     """Where shops are served: checks who asks, reads what they want, and answers once per idempotence key."""
 
-    def __init__(self, shop: Shop, keys: IdempotenceKeys, *, secret_key: str) -> None:
+    def __init__(self, shop: Shop, keys: IdempotenceKeys, *, secret_key: str, demands_receipts: bool) -> None:
         self.shop = shop
+        self.demands_receipts = demands_receipts
         self._keys = keys
         pair = b64encode(f"{shop.id}:{secret_key}".encode())
         self._expected_authorization = b"Basic " + pair
@@ -64,6 +67,7 @@ def create_api(counter: Counter, *, public_url: str | None) -> FastAPI:
     _add_error_shapes(api, counter.shop)
     _add_payments(api, counter, public_url)
     _add_refunds(api, counter)
+    _add_receipts(api, counter)
 
     @api.get("/me")
     async def get_me(request: Request) -> dict[str, Any]:
@@ -72,8 +76,8 @@ def create_api(counter: Counter, *, public_url: str | None) -> FastAPI:
             "account_id": counter.shop.id,
             "status": "enabled",
             "test": True,
-            "fiscalization": {"enabled": False},
-            "fiscalization_enabled": False,
+            "fiscalization": {"enabled": counter.demands_receipts},
+            "fiscalization_enabled": counter.demands_receipts,
             "payment_methods": ["bank_card"],
         }
 
@@ -85,9 +89,9 @@ def name_operation(method: str, path: str) -> str:
     match (method, *path.strip("/").split("/")[1:]):
         case ("POST", ("payments" | "refunds") as kind):
             return f"create_{kind[:-1]}"
-        case ("GET", ("payments" | "refunds") as kind):
+        case ("GET", ("payments" | "refunds" | "receipts") as kind):
             return f"list_{kind}"
-        case ("GET", ("payments" | "refunds") as kind, _):
+        case ("GET", ("payments" | "refunds" | "receipts") as kind, _):
             return f"get_{kind[:-1]}"
         case ("POST", "payments", _, ("capture" | "cancel") as step):
             return f"{step}_payment"
@@ -103,9 +107,12 @@ def _add_payments(api: FastAPI, counter: Counter, public_url: str | None) -> Non
     @api.post("/payments")
     async def create_payment(request: Request) -> dict[str, Any]:
         base = public_url or f"{request.url.scheme}://{request.url.netloc}"
-        return await counter.write(
-            request, lambda body: shop.create_payment(payment_from(body), public_url=base).as_json
-        )
+
+        def act(body: dict[str, Any]) -> Answer:
+            asked = payment_from(body, demands_receipts=counter.demands_receipts)
+            return shop.create_payment(asked, public_url=base).as_json
+
+        return await counter.write(request, act)
 
     @api.get("/payments")
     async def list_payments(request: Request) -> dict[str, Any]:
@@ -131,17 +138,34 @@ def _add_refunds(api: FastAPI, counter: Counter) -> None:
 
     @api.post("/refunds")
     async def create_refund(request: Request) -> dict[str, Any]:
-        return await counter.write(request, lambda body: shop.refund(refund_from(body)).as_json)
+        def act(body: dict[str, Any]) -> Answer:
+            return shop.refund(refund_from(body, demands_receipts=counter.demands_receipts)).as_json
+
+        return await counter.write(request, act)
 
     @api.get("/refunds")
     async def list_refunds(request: Request) -> dict[str, Any]:
         counter.check_credentials(request)
-        return shop.list_refunds(list_query_from(request.query_params, may_equal=_REFUND_FILTERS))
+        return shop.refunds.listed(list_query_from(request.query_params, may_equal=_REFUND_FILTERS))
 
     @api.get("/refunds/{refund_id}")
     async def get_refund(request: Request, refund_id: str) -> dict[str, Any]:
         counter.check_credentials(request)
-        return shop.refund_of_id(refund_id).as_json()
+        return shop.refunds.of_id(refund_id).as_json()
+
+
+def _add_receipts(api: FastAPI, counter: Counter) -> None:
+    receipts = counter.shop.receipts
+
+    @api.get("/receipts")
+    async def list_receipts(request: Request) -> dict[str, Any]:
+        counter.check_credentials(request)
+        return receipts.listed(list_query_from(request.query_params, may_equal=_RECEIPT_FILTERS))
+
+    @api.get("/receipts/{receipt_id}")
+    async def get_receipt(request: Request, receipt_id: str) -> dict[str, Any]:
+        counter.check_credentials(request)
+        return receipts.of_id(receipt_id).as_json()
 
 
 def _add_error_shapes(api: FastAPI, shop: Shop) -> None:

@@ -33,6 +33,8 @@ class YookassaSettings(BaseModel):
     public_url: str | None = None
     """Scheme, host and port of payment pages as browsers see them; None: as the API was addressed."""
     webhook: WebhookTarget | None = None
+    demands_receipts: bool = False
+    """A shop under 54-FZ: payments and refunds without a receipt are refused."""
 
 
 def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[], datetime] = machine_time) -> FastAPI:
@@ -66,7 +68,8 @@ def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[
     def planned_error(status: int) -> dict[str, Any]:
         return planned_error_json(shop.new_error_id(), status)
 
-    api = create_api(Counter(shop, keys, secret_key=settings.secret_key), public_url=settings.public_url)
+    counter = Counter(shop, keys, secret_key=settings.secret_key, demands_receipts=settings.demands_receipts)
+    api = create_api(counter, public_url=settings.public_url)
     app.mount("/v3", Door(api, stage=stage, name_operation=name_operation, error_body=planned_error))
     return app
 

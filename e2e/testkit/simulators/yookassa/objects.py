@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Any
 
 from testkit.simulators.clock import iso_milliseconds
-
-_MINOR_PER_UNIT = 100
-_FEE_PER_MILLE = 35
+from testkit.simulators.yookassa.methods import card_as_json
+from testkit.simulators.yookassa.money import Amount
+from testkit.simulators.yookassa.receipts import NewReceipt, Receipt
 
 
 class PaymentStatus(StrEnum):
@@ -20,26 +20,17 @@ class PaymentStatus(StrEnum):
     CANCELED = "canceled"
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """Money of one currency in its minor units; every currency that this provider takes has two decimals."""
+class RefundStatus(StrEnum):
+    """The life of a refund: (pending) → succeeded | canceled."""
 
-    minor: int
-    currency: str
-
-    def as_json(self) -> dict[str, str]:
-        """The amount with a decimal string, as in `{"value": "100.00", "currency": "RUB"}`."""
-        units, rest = divmod(self.minor, _MINOR_PER_UNIT)
-        return {"value": f"{units}.{rest:02d}", "currency": self.currency}
-
-    def after_fee(self) -> "Amount":
-        """What the shop receives: the amount less the provider's fee of 3.5 %, rounded to the nearest minor unit."""
-        return Amount(self.minor - (self.minor * _FEE_PER_MILLE + 500) // 1000, self.currency)
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
 
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """Who cancelled a payment and why, in the provider's words (`payment_network`, `general_decline`)."""
+    """Who cancelled a payment or refund and why, in the provider's words (`payment_network`, `general_decline`)."""
 
     party: str
     reason: str
@@ -51,15 +42,17 @@ class Cancellation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPayment:
-    """A valid request for a payment."""
+    """A valid request for a payment: with a `return_url` by redirect, with a `method_id` of what is saved."""
 
     amount: Amount
-    return_url: str
+    return_url: str | None
     capture: bool
     description: str | None
     metadata: dict[str, str]
     merchant_customer_id: str | None
-    wants_receipt: bool
+    receipt: NewReceipt | None
+    method_id: str | None = None
+    saves_method: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,16 +63,21 @@ class Payment:
     shop_id: str
     asked: NewPayment
     amount: Amount
-    confirmation_url: str
+    confirmation_url: str | None
     created_at: datetime
     confirm_until: datetime
     capture_until: datetime
     """Seven days from the payment for cards, once it is paid."""
+    receipt: Receipt | None
     status: PaymentStatus = PaymentStatus.PENDING
+    is_challenged: bool = False
+    """The customer's bank waits for its customer's proof (3-D Secure)."""
     authorization: dict[str, Any] | None = None
     captured_at: datetime | None = None
     cancellation: Cancellation | None = None
     refunded_minor: int = 0
+    refunding_minor: int = 0
+    """Refunds that have not ended yet."""
 
     @property
     def is_paid(self) -> bool:
@@ -89,7 +87,20 @@ class Payment:
     @property
     def refundable_minor(self) -> int:
         """What can still be refunded, in minor units."""
-        return self.amount.minor - self.refunded_minor if self.status is PaymentStatus.SUCCEEDED else 0
+        if self.status is not PaymentStatus.SUCCEEDED:
+            return 0
+        return self.amount.minor - self.refunded_minor - self.refunding_minor
+
+    @property
+    def method_id(self) -> str:
+        """The id of what it is paid with: a saved one's own, else that of the payment."""
+        return self.asked.method_id or self.id
+
+    @property
+    def is_method_saved(self) -> bool:
+        """Whether what it is paid with can be charged again; that is known only once the payment has succeeded."""
+        saves = self.asked.saves_method and self.status is PaymentStatus.SUCCEEDED
+        return saves or self.asked.method_id is not None
 
     def as_json(self) -> dict[str, Any]:
         """The API's payment object in the current status."""
@@ -112,19 +123,15 @@ class Payment:
             members["description"] = self.asked.description
         if self.asked.merchant_customer_id is not None:
             members["merchant_customer_id"] = self.asked.merchant_customer_id
-        if self.asked.wants_receipt:
-            members["receipt_registration"] = (
-                "succeeded" if self.status is PaymentStatus.SUCCEEDED else self._receipt_before_success()
-            )
+        if self.receipt is not None:
+            members["receipt_registration"] = self.receipt.status.value
         return members
-
-    def _receipt_before_success(self) -> str:
-        return "canceled" if self.status is PaymentStatus.CANCELED else "pending"
 
     def _by_status(self) -> dict[str, Any]:
         members: dict[str, Any] = {}
         if self.authorization is not None:
-            members |= {"payment_method": _card(self.id), "authorization_details": self.authorization}
+            members["payment_method"] = card_as_json(self.method_id, is_saved=self.is_method_saved)
+            members["authorization_details"] = self.authorization
         match self.status:
             case PaymentStatus.PENDING:
                 members["confirmation"] = {
@@ -143,49 +150,38 @@ class Payment:
         return members
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Refund:
-    """Money given back; in the test shop a refund succeeds at once."""
+    """Money given back, or about to be."""
 
     id: str
     payment_id: str
     amount: Amount
     created_at: datetime
+    receipt: Receipt | None
     description: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    status: RefundStatus = RefundStatus.PENDING
+    cancellation: Cancellation | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The API's refund object."""
         body: dict[str, Any] = {
             "id": self.id,
             "payment_id": self.payment_id,
-            "status": "succeeded",
+            "status": self.status.value,
             "created_at": iso_milliseconds(self.created_at),
             "amount": self.amount.as_json(),
         }
         if self.description is not None:
             body["description"] = self.description
+        if self.receipt is not None:
+            body["receipt_registration"] = self.receipt.status.value
+        if self.cancellation is not None:
+            body["cancellation_details"] = self.cancellation.as_json()
         return body | ({"metadata": dict(self.metadata)} if self.metadata else {})
 
 
 def _known(moment: datetime | None) -> datetime:
     assert moment is not None, "this status comes with its moment"
     return moment
-
-
-def _card(payment_id: str) -> dict[str, Any]:
-    return {
-        "type": "bank_card",
-        "id": payment_id,
-        "saved": False,
-        "status": "inactive",
-        "title": "Bank card *4444",
-        "card": {
-            "first6": "555555",
-            "last4": "4444",
-            "expiry_month": "12",
-            "expiry_year": "2049",
-            "card_type": "MasterCard",
-            "issuer_country": "RU",
-        },
-    }

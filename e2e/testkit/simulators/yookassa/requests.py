@@ -1,32 +1,27 @@
 """Reads what clients send, as strictly as the provider documents it."""
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from testkit.simulators.yookassa.objects import Amount, NewPayment
+from testkit.simulators.yookassa.money import Amount, amount_from
+from testkit.simulators.yookassa.objects import NewPayment
+from testkit.simulators.yookassa.receipts import NewReceipt, receipt_from
 from testkit.simulators.yookassa.refusals import InvalidRequest
 
-_VALUE = re.compile(r"[0-9]{1,10}(\.[0-9]{1,2})?")
-_CURRENCIES = frozenset({"RUB", "USD", "EUR", "KZT", "BYN", "UZS", "TRY", "INR"})
 _DESCRIPTION_MAX = 128
+_REFUND_DESCRIPTION_MAX = 250
 _RETURN_URL_MAX = 2048
 _CUSTOMER_ID_MAX = 200
 _METADATA_KEYS_MAX = 16
 _METADATA_KEY_MAX = 32
 _METADATA_VALUE_MAX = 512
-_PAGE_DEFAULT = 10
-_PAGE_MAX = 100
 
 _PAYMENT_MEMBERS = frozenset(
     {"amount", "capture", "client_ip", "confirmation", "description", "merchant_customer_id", "metadata", "receipt"}
-    | {"payment_method_data"}
+    | {"payment_method_data", "payment_method_id", "save_payment_method"}
 )
 _REFUND_MEMBERS = frozenset({"amount", "description", "metadata", "payment_id", "receipt"})
-_MOMENT_FILTER = re.compile(r"(created_at|captured_at)\.(gte|gt|lte|lt)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,66 +32,32 @@ class NewRefund:
     amount: Amount | None
     description: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    receipt: NewReceipt | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MomentBound:
-    """One bound on a moment of an object, as in `created_at.gte=...`."""
-
-    member: str
-    comparison: str
-    moment: datetime
-
-    def admits(self, moment: datetime | None) -> bool:
-        """Whether an object with this moment passes; one without it never does."""
-        if moment is None:
-            return False
-        match self.comparison:
-            case "gte":
-                return moment >= self.moment
-            case "gt":
-                return moment > self.moment
-            case "lte":
-                return moment <= self.moment
-            case _:
-                return moment < self.moment
-
-
-@dataclass(frozen=True, slots=True)
-class ListQuery:
-    """What a list shall contain: equal members, bounds on moments, and one page of it."""
-
-    limit: int
-    cursor: str | None
-    equals: dict[str, str]
-    bounds: tuple[MomentBound, ...]
-
-
-def payment_from(body: dict[str, Any]) -> NewPayment:
+def payment_from(body: dict[str, Any], *, demands_receipts: bool = False) -> NewPayment:
     """Reads the body of `POST /payments`.
 
     Raises:
         InvalidRequest: A member is missing, malformed, or not simulated (silently ignoring it would be a lie).
     """
     _refuse_unknown(body, _PAYMENT_MEMBERS)
-    method = body.get("payment_method_data")
-    if method is not None and (not isinstance(method, dict) or method.get("type") != "bank_card"):
-        raise InvalidRequest("Only bank cards are simulated", parameter="payment_method_data.type")
-    capture = body.get("capture", False)
-    if not isinstance(capture, bool):
-        raise InvalidRequest("Must be a boolean", parameter="capture")
+    amount = amount_from(body.get("amount"))
+    method_id = _method_id_from(body)
     return NewPayment(
-        amount=amount_from(body.get("amount")),
-        return_url=_return_url_from(body.get("confirmation")),
-        capture=capture,
+        amount=amount,
+        return_url=None if method_id is not None else _return_url_from(body.get("confirmation")),
+        capture=_flag(body, "capture"),
         description=_text(body, "description", _DESCRIPTION_MAX),
         metadata=_metadata_from(body.get("metadata")),
         merchant_customer_id=_text(body, "merchant_customer_id", _CUSTOMER_ID_MAX),
-        wants_receipt=body.get("receipt") is not None,
+        receipt=receipt_from(body.get("receipt"), total=amount, is_demanded=demands_receipts),
+        method_id=method_id,
+        saves_method=_flag(body, "save_payment_method"),
     )
 
 
-def refund_from(body: dict[str, Any]) -> NewRefund:
+def refund_from(body: dict[str, Any], *, demands_receipts: bool = False) -> NewRefund:
     """Reads the body of `POST /refunds`.
 
     Raises:
@@ -106,11 +67,13 @@ def refund_from(body: dict[str, Any]) -> NewRefund:
     payment_id = body.get("payment_id")
     if not isinstance(payment_id, str) or not payment_id:
         raise InvalidRequest("The payment is not specified", parameter="payment_id")
+    amount = amount_from(body.get("amount"))
     return NewRefund(
         payment_id=payment_id,
-        amount=amount_from(body.get("amount")),
-        description=_text(body, "description", 250),
+        amount=amount,
+        description=_text(body, "description", _REFUND_DESCRIPTION_MAX),
         metadata=_metadata_from(body.get("metadata")),
+        receipt=receipt_from(body.get("receipt"), total=amount, is_demanded=demands_receipts),
     )
 
 
@@ -120,61 +83,24 @@ def capture_amount_from(body: dict[str, Any]) -> Amount | None:
     Raises:
         InvalidRequest: A member is malformed or not simulated.
     """
-    _refuse_unknown(body, frozenset({"amount", "receipt"}))
+    _refuse_unknown(body, frozenset({"amount"}))
     return amount_from(body["amount"]) if "amount" in body else None
 
 
-def amount_from(value: object) -> Amount:
-    """Reads `{"value": "100.00", "currency": "RUB"}`; the value is a string, as documented.
-
-    Raises:
-        InvalidRequest: It is not a positive decimal string of a currency that the provider takes.
-    """
-    if not isinstance(value, dict):
-        raise InvalidRequest("Amount is not specified", parameter="amount")
-    number, currency = value.get("value"), value.get("currency")
-    if not isinstance(number, str) or not _VALUE.fullmatch(number):
-        raise InvalidRequest("Must be a string with up to two decimals", parameter="amount.value")
-    if not isinstance(currency, str) or currency not in _CURRENCIES:
-        raise InvalidRequest("Unsupported currency", parameter="amount.currency")
-    units, _, decimals = number.partition(".")
-    minor = int(units) * 100 + int(decimals.ljust(2, "0"))
-    if minor == 0:
-        raise InvalidRequest("Must be greater than zero", parameter="amount.value")
-    return Amount(minor, currency)
-
-
-def list_query_from(params: Mapping[str, str], *, may_equal: frozenset[str]) -> ListQuery:
-    """Reads the query string of a list; `may_equal` names the members that can be asked for by value.
-
-    Raises:
-        InvalidRequest: A parameter is unknown or malformed.
-    """
-    bounds, equals = [], {}
-    for name, value in params.items():
-        if found := _MOMENT_FILTER.fullmatch(name):
-            bounds.append(MomentBound(found[1], found[2], _moment_from(name, value)))
-        elif name in may_equal:
-            equals[name] = value
-        elif name not in {"limit", "cursor"}:
-            raise InvalidRequest("Unknown parameter", parameter=name)
-    return ListQuery(_limit_from(params.get("limit")), params.get("cursor"), equals, tuple(bounds))
-
-
-def _limit_from(value: str | None) -> int:
-    if value is None:
-        return _PAGE_DEFAULT
-    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= _PAGE_MAX:
-        raise InvalidRequest(f"Must be between 1 and {_PAGE_MAX}", parameter="limit")
-    return int(value)
-
-
-def _moment_from(name: str, value: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise InvalidRequest("Must be a moment in ISO 8601", parameter=name) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _method_id_from(body: dict[str, Any]) -> str | None:
+    """What is saved and shall be charged; without it the customer is asked for a bank card."""
+    method_id, method = body.get("payment_method_id"), body.get("payment_method_data")
+    if method is not None and (not isinstance(method, dict) or method.get("type") != "bank_card"):
+        raise InvalidRequest("Only bank cards are simulated", parameter="payment_method_data.type")
+    if method_id is None:
+        return None
+    if not isinstance(method_id, str) or not method_id:
+        raise InvalidRequest("Must be a string", parameter="payment_method_id")
+    if method is not None:
+        raise InvalidRequest("Either a saved method or a new one", parameter="payment_method_data")
+    if body.get("confirmation") is not None:
+        raise InvalidRequest("Confirming a saved method is not simulated", parameter="confirmation")
+    return method_id
 
 
 def _return_url_from(confirmation: object) -> str:
@@ -202,6 +128,13 @@ def _text(body: dict[str, Any], name: str, length_max: int) -> str | None:
     if value is not None and (not isinstance(value, str) or len(value) > length_max):
         raise InvalidRequest(f"Must be a string of at most {length_max} characters", parameter=name)
     return value
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidRequest("Must be a boolean", parameter=name)
+    return bool(value)
 
 
 def _refuse_unknown(body: dict[str, Any], known: frozenset[str]) -> None:
