@@ -22,15 +22,19 @@ from billing.kit.public_address import parse_public_address
 from billing.kit.unit_of_work import Begin
 from billing.ledger.service import LedgerService
 from billing.payments.adapters.yookassa import YookassaProvider
+from billing.payments.beginning import Checkout
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
+from billing.payments.purposes import NoReceipts
+from billing.payments.returning import ReturnRules
 from billing.payments.rules import TopupOffer
-from billing.payments.service import ReturnRules, Topup, TopupService
+from billing.payments.service import Topup, TopupService
 from billing.wallets.service import WalletService
 from billing.wallets.settings import WalletSettings
 from billing.webhooks.rules import MessageStatus, digest_of_body
 from billing.webhooks.service import InboxService
+from billing.wiring.payments import payment_parts
 
 PUBLIC = parse_public_address("https://shop.example/chat")
 ALLOWED_ORIGIN = "https://app.example"
@@ -127,13 +131,19 @@ class Till:
 def _topup_service(
     begin: Begin, clock: StoppedClock, ids: Ids, states: ProviderStates, provider: PaymentProvider | None
 ) -> TopupService:
-    return TopupService(
+    checkout = Checkout(
         begin=begin,
         clock=clock,
         ids=ids,
-        audit=AuditTrail(clock, ids),
         states=states,
         provider=provider,
+        receipts=NoReceipts(),
+        public=PUBLIC,
+    )
+    return TopupService(
+        begin=begin,
+        audit=AuditTrail(clock, ids),
+        checkout=checkout,
         offer=OFFER,
         returns=ReturnRules(PUBLIC, frozenset({ALLOWED_ORIGIN})),
     )
@@ -153,7 +163,7 @@ async def open_till(
     yookassa = await simulator.fresh()
     provider = yookassa.provider()
     wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=WalletSettings())
-    states = ProviderStates(wallets=wallets, clock=clock, topup_ttl_days=365)
+    states = payment_parts(clock=clock, ids=ids, wallets=wallets, topup_ttl_days=365).states
     notifications = PaymentNotifications(begin=begin, provider=provider, states=states)
     customers = customers_service(begin, clock, ids)
     try:

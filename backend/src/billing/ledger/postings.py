@@ -26,6 +26,9 @@ class TransferKind(StrEnum):
     BREAKAGE = "breakage"
     ADJUSTMENT = "adjustment"
     WRITE_OFF = "write_off"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    PROVIDER_FEE = "provider_fee"
 
 
 @dataclass(frozen=True, slots=True)

@@ -358,7 +358,9 @@ def _state_of(topup: Topup) -> TopupState:
     if topup.is_under_review:
         return TopupState.UNDER_REVIEW
     match topup.status:
-        case TopupStatus.SUCCEEDED:
+        case (
+            TopupStatus.SUCCEEDED | TopupStatus.PARTIALLY_REFUNDED | TopupStatus.REFUNDED | TopupStatus.DISPUTED
+        ):  # it was credited once; what came of it later stands among the movements
             return TopupState.CREDITED
         case TopupStatus.PENDING:
             return TopupState.WAITING

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import structlog
-
-from billing.kit.unit_of_work import Begin, UnitOfWork
-from billing.payments import repository
+from billing.kit.unit_of_work import Begin
 from billing.payments.errors import ProviderFailure, ProviderMalformed
-from billing.payments.ports import EventSubject, PaymentProvider, ProviderPayment
-from billing.payments.provider_states import Outcome, ProviderStates
-from billing.payments.rules import FINAL_STATUSES, Actor, PaymentId
+from billing.payments.ports import EventSubject, PaymentProvider, ProviderEvent
+from billing.payments.provider_states import Applied, Outcome, ProviderStates
+from billing.payments.read_back import ReadBack
+from billing.payments.rules import PaymentState, ProviderPaymentId
 from billing.webhooks.ports import Handling, Verdict
 
-_log = structlog.get_logger(__name__)
+_UNENDED = frozenset({PaymentState.CREATED, PaymentState.PENDING, PaymentState.WAITING_FOR_CAPTURE})
 
 
 class PaymentNotifications:
     """Handles the notifications of one provider; nothing that a notification says about money is believed."""
 
     def __init__(self, *, begin: Begin, provider: PaymentProvider, states: ProviderStates) -> None:
-        self._begin = begin
         self._provider = provider
-        self._states = states
+        self._read_back = ReadBack(begin=begin, provider=provider, states=states)
 
     async def handle(self, body: str) -> Handling:
         """Reads back the payment that the notification names and books what the provider itself says about it."""
@@ -29,32 +26,31 @@ class PaymentNotifications:
             event = self._provider.parse_event(body)
         except ProviderMalformed:
             return Handling(Verdict.IGNORED, "not a notification")
-        if event.subject is not EventSubject.PAYMENT or event.payment_id is None:
+        if event.subject is None:
             return Handling(Verdict.IGNORED, "no use for this kind of event")
         try:
-            seen = await self._provider.get_payment(event.payment_id)
+            payment_id = await self._payment_of(event)
+            if payment_id is None:
+                return Handling(Verdict.IGNORED, "names no payment")
+            applied = await self._read_back.named(payment_id, with_all=event.subject is not EventSubject.PAYMENT)
         except ProviderFailure as failure:
             return Handling(Verdict.LATER, failure.code)
-        handling = await self._book(seen)
-        if handling.verdict is Verdict.DONE and event.claims_final and seen.status not in FINAL_STATUSES:
-            # The news was quicker than the provider's own record.
-            return Handling(Verdict.LATER, "the provider does not say so yet")
-        return handling
+        return _handling(event, applied)
 
-    async def _book(self, seen: ProviderPayment) -> Handling:
-        async with self._begin() as uow:
-            payment_id = await self._payment_of(uow, seen)
-            if payment_id is None:
-                return Handling(Verdict.LATER, "no payment of ours")
-            applied = await self._states.apply_provider_state(uow, payment_id, seen, actor=Actor.READ_BACK)
-        if applied.outcome is Outcome.CONTRADICTED:
-            return Handling(Verdict.QUARANTINED, "contradicts our record: " + ", ".join(applied.differences))
-        return Handling(Verdict.DONE, applied.outcome.value)
+    async def _payment_of(self, event: ProviderEvent) -> ProviderPaymentId | None:
+        if event.payment_id is not None or event.refund_id is None:
+            return event.payment_id
+        return (await self._provider.get_refund(event.refund_id)).payment_id
 
-    async def _payment_of(self, uow: UnitOfWork, seen: ProviderPayment) -> PaymentId | None:
-        """Our payment: by the provider's id, or by ours where the answer to its creation never reached us."""
-        known = await repository.find_by_provider_id(uow, self._provider.name, seen.id)
-        if known is not None or seen.payment_id is None:
-            return known
-        named = await repository.find(uow, seen.payment_id)
-        return named.id if named is not None and named.provider == self._provider.name else None
+
+def _handling(event: ProviderEvent, applied: Applied | None) -> Handling:
+    if applied is None:
+        return Handling(Verdict.LATER, "no payment of ours")
+    if applied.outcome is Outcome.CONTRADICTED:
+        return Handling(Verdict.QUARANTINED, "contradicts our record: " + ", ".join(applied.differences))
+    if applied.outcome is Outcome.BEHIND:
+        return Handling(Verdict.LATER, "the provider's lists do not say so yet")
+    if event.claims_final and applied.payment.state in _UNENDED:
+        # The news was quicker than the provider's own record.
+        return Handling(Verdict.LATER, "the provider does not say so yet")
+    return Handling(Verdict.DONE, applied.outcome.value)

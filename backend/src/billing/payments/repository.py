@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,92 +12,62 @@ from billing.customers.rules import AccountId
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.models import PaymentRow
-from billing.payments.rules import LIVE_STATES, Bond, Cancellation, PaymentId, PaymentState, ProviderPaymentId
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """A payment as it stands in our books."""
-
-    id: PaymentId
-    account_id: AccountId
-    purpose: str
-    amount: Money
-    provider: str
-    shop_id: str
-    is_test: bool
-    return_url: str
-    is_own_return: bool
-    return_to: str | None
-    state: PaymentState
-    provider_payment_id: ProviderPaymentId | None
-    confirmation_url: str | None
-    cancellation: Cancellation | None
-    contradiction: str | None
-    created_at: datetime
-
-    def bond(self, provider_payment_id: ProviderPaymentId) -> Bond:
-        """What the provider's object must agree with; a payment that the provider has not named yet takes this id."""
-        return Bond(
-            provider_payment_id=self.provider_payment_id or provider_payment_id,
-            shop_id=self.shop_id,
-            is_test=self.is_test,
-            amount=self.amount,
-            payment_id=self.id,
-            account_id=self.account_id,
-            purpose=self.purpose,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What a customer wants to pay for; two equal intents within a day are one."""
-
-    account_id: AccountId
-    amount: Money
-    purpose: str
-    client_return_url: str | None
-    provider: str
-    shop_id: str
+from billing.payments.ports import MethodRef, ReceiptOrder
+from billing.payments.records import Payment, Wish
+from billing.payments.rules import (
+    LIVE_STATES,
+    Cancellation,
+    PaymentId,
+    PaymentState,
+    ProviderMethodId,
+    ProviderPaymentId,
+    ReceiptStatus,
+)
 
 
 async def lock_intents(uow: UnitOfWork, account_id: AccountId) -> None:
-    """Lets the account's requests for payments pass one by one, so that two clicks cannot both find nothing."""
+    """Lets nobody else begin a payment for this account until the transaction ends."""
     await uow.connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"payments:{account_id}", 0))))
 
 
-async def find_live(uow: UnitOfWork, intent: Intent, *, since: datetime) -> Payment | None:
-    """The newest payment that stands for this intent: it may still be paid, or is paid and not credited yet."""
-    returns_to_client = intent.client_return_url is not None
+async def find_live(uow: UnitOfWork, wish: Wish, *, provider: str, shop_id: str, now: datetime) -> Payment | None:
+    """The newest payment of the same intent that can still be paid, or is paid and not credited yet."""
+    returns_to_client = wish.client_return_url is not None
+    method_id = None if wish.method is None else wish.method.method_id
     statement = (
         select(PaymentRow.__table__)
         .where(
-            PaymentRow.account_id == intent.account_id,
-            PaymentRow.created_at > since,
+            PaymentRow.account_id == wish.account_id,
+            PaymentRow.created_at > now - wish.lasts,
             PaymentRow.state.in_(LIVE_STATES),
-            PaymentRow.amount_micros == intent.amount.micros,
-            PaymentRow.currency == intent.amount.currency,
-            PaymentRow.purpose == intent.purpose,
-            PaymentRow.provider == intent.provider,
-            PaymentRow.shop_id == intent.shop_id,
+            PaymentRow.amount_micros == wish.amount.micros,
+            PaymentRow.currency == wish.amount.currency,
+            PaymentRow.purpose == wish.purpose,
+            PaymentRow.subject.is_not_distinct_from(wish.subject),
+            PaymentRow.method_id.is_not_distinct_from(method_id),
+            PaymentRow.saves_method.is_(wish.saves_method),
+            PaymentRow.provider == provider,
+            PaymentRow.shop_id == shop_id,
             PaymentRow.is_own_return.is_(not returns_to_client),
         )
         .order_by(PaymentRow.created_at.desc(), PaymentRow.id.desc())
         .limit(1)
     )
     if returns_to_client:
-        statement = statement.where(PaymentRow.return_url == intent.client_return_url)
+        statement = statement.where(PaymentRow.return_url == wish.client_return_url)
     row = (await uow.connection.execute(statement)).mappings().one_or_none()
-    return None if row is None else _payment(row)
+    return None if row is None else payment_of(row)
 
 
 async def insert_payment(uow: UnitOfWork, payment: Payment) -> None:
     """Writes a new payment."""
+    receipt = payment.receipt
     await uow.connection.execute(
         insert(PaymentRow).values(
             id=payment.id,
             account_id=payment.account_id,
             purpose=payment.purpose,
+            subject=payment.subject,
             amount_micros=payment.amount.micros,
             currency=payment.amount.currency,
             provider=payment.provider,
@@ -107,7 +76,15 @@ async def insert_payment(uow: UnitOfWork, payment: Payment) -> None:
             return_url=payment.return_url,
             is_own_return=payment.is_own_return,
             return_to=payment.return_to,
+            method_id=payment.method_id,
+            provider_method_id=None if payment.method is None else payment.method.id,
+            provider_customer=None if payment.method is None else payment.method.customer,
+            saves_method=payment.saves_method,
+            contact_email=None if receipt is None else receipt.email,
+            contact_phone=None if receipt is None else receipt.phone,
+            receipt_terms=None if receipt is None else _terms_of(receipt),
             state=payment.state,
+            next_check_at=payment.next_check_at,
             created_at=payment.created_at,
             updated_at=payment.created_at,
         )
@@ -119,7 +96,7 @@ async def find(uow: UnitOfWork, payment_id: str, *, for_update: bool = False) ->
     statement = select(PaymentRow.__table__).where(PaymentRow.id == payment_id)
     statement = statement.with_for_update() if for_update else statement
     row = (await uow.connection.execute(statement)).mappings().one_or_none()
-    return None if row is None else _payment(row)
+    return None if row is None else payment_of(row)
 
 
 async def find_by_provider_id(
@@ -141,21 +118,29 @@ async def update_payment(uow: UnitOfWork, payment_id: PaymentId, *, at: datetime
         .values(updated_at=at, **changes)
         .returning(*PaymentRow.__table__.columns)
     )
-    return _payment((await uow.connection.execute(statement)).mappings().one())
+    return payment_of((await uow.connection.execute(statement)).mappings().one())
 
 
-def _payment(row: RowMapping) -> Payment:
+def payment_of(row: RowMapping) -> Payment:
+    """The payment that a row of the table (all columns) is."""
+    currency = Currency(row["currency"])
     return Payment(
         id=PaymentId(row["id"]),
         account_id=AccountId(row["account_id"]),
         purpose=row["purpose"],
-        amount=Money(row["amount_micros"], Currency(row["currency"])),
+        subject=row["subject"],
+        amount=Money(row["amount_micros"], currency),
         provider=row["provider"],
         shop_id=row["shop_id"],
         is_test=row["is_test"],
         return_url=row["return_url"],
         is_own_return=row["is_own_return"],
         return_to=row["return_to"],
+        method_id=row["method_id"],
+        method=_method_of(row),
+        saves_method=row["saves_method"],
+        receipt=_receipt_of(row),
+        receipt_status=None if row["receipt_status"] is None else ReceiptStatus(row["receipt_status"]),
         state=PaymentState(row["state"]),
         provider_payment_id=None
         if row["provider_payment_id"] is None
@@ -163,5 +148,33 @@ def _payment(row: RowMapping) -> Payment:
         confirmation_url=row["confirmation_url"],
         cancellation=None if row["cancellation"] is None else Cancellation(row["cancellation"]),
         contradiction=row["contradiction"],
+        refunded=Money(row["refunded_micros"], currency),
+        disputed_at=row["disputed_at"],
+        fee=None if row["fee_micros"] is None else Money(row["fee_micros"], currency),
         created_at=row["created_at"],
+        succeeded_at=row["succeeded_at"],
+        next_check_at=row["next_check_at"],
+        checks=row["checks"],
     )
+
+
+def _method_of(row: RowMapping) -> MethodRef | None:
+    if row["provider_method_id"] is None:
+        return None
+    return MethodRef(ProviderMethodId(row["provider_method_id"]), row["provider_customer"])
+
+
+def _terms_of(receipt: ReceiptOrder) -> dict[str, object]:
+    return {
+        "description": receipt.description,
+        "vat_code": receipt.vat_code,
+        "payment_mode": receipt.payment_mode,
+        "payment_subject": receipt.payment_subject,
+        "tax_system_code": receipt.tax_system_code,
+    }
+
+
+def _receipt_of(row: RowMapping) -> ReceiptOrder | None:
+    if row["receipt_terms"] is None:
+        return None
+    return ReceiptOrder(email=row["contact_email"], phone=row["contact_phone"], **row["receipt_terms"])

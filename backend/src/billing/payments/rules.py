@@ -14,6 +14,7 @@ from billing.payments.errors import ProviderMalformed, TopupAmountNotOffered, To
 
 PaymentId = NewType("PaymentId", str)
 RefundId = NewType("RefundId", str)
+DisputeId = NewType("DisputeId", str)
 ProviderPaymentId = NewType("ProviderPaymentId", str)
 ProviderRefundId = NewType("ProviderRefundId", str)
 ProviderDisputeId = NewType("ProviderDisputeId", str)
@@ -28,6 +29,9 @@ INTENT_LASTS = timedelta(hours=24)
 
 KEY_IS_SAFE_FOR = timedelta(hours=23)
 """YooKassa remembers an Idempotence-Key for 24 hours; later the same key would make a second payment."""
+
+FIRST_CHECK_AFTER = timedelta(minutes=1)
+"""So long after a payment or refund was begun the provider is first asked about it without anybody's doing."""
 
 _PROVIDER_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,127}")
 
@@ -68,12 +72,34 @@ class RefundStatus(StrEnum):
     """The provider could not give the money back, or took it back again; it is ours once more."""
 
 
+class RefundState(StrEnum):
+    """Where a refund stands with us; in this order, and never back."""
+
+    CREATED = "created"
+    """Written here; whether the provider has heard of it is not certain."""
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    """Nothing was given back, or it came back; `failure` says why."""
+
+
+class RefundFailure(StrEnum):
+    """Why a refund gave nothing back."""
+
+    REJECTED = "rejected"
+    """The provider refused to begin it."""
+    CANCELED = "canceled"
+    """The provider could not give the money back, or took it back again."""
+    NEVER_BEGUN = "never_begun"
+    """The provider has never heard of it, and its key is too old to ask with."""
+
+
 class DisputeStatus(StrEnum):
-    """Where a dispute stands."""
+    """Where a dispute stands; in this order, because a bank may give back what it had already taken for good."""
 
     OPEN = "open"
-    WON = "won"
     LOST = "lost"
+    WON = "won"
 
 
 class ReceiptStatus(StrEnum):
@@ -95,6 +121,8 @@ class Cancellation(StrEnum):
     """The bank or the provider refused the customer's money."""
     WITHDRAWN = "withdrawn"
     """We or the customer called it off."""
+    NEVER_BEGUN = "never_begun"
+    """The provider has never heard of it, and its key is too old to ask with."""
 
 
 class Actor(StrEnum):
@@ -175,6 +203,18 @@ def paid_state(amount: Money, *, refunded: Money, is_disputed: bool) -> PaymentS
     if refunded.micros <= 0:
         return PaymentState.SUCCEEDED
     return PaymentState.REFUNDED if refunded >= amount else PaymentState.PARTIALLY_REFUNDED
+
+
+def is_later_refund_state(before: RefundState, after: RefundState) -> bool:
+    """The news is news: a refund goes only forward, in the order in which its states are written."""
+    order = tuple(RefundState)
+    return order.index(after) > order.index(before)
+
+
+def is_later_dispute_status(before: DisputeStatus, after: DisputeStatus) -> bool:
+    """The news is news: a dispute goes only forward, in the order in which its states are written."""
+    order = tuple(DisputeStatus)
+    return order.index(after) > order.index(before)
 
 
 def parse_provider_id(text: object) -> str:

@@ -26,7 +26,10 @@ class MoneyView(BaseModel):
 
 
 class TopupRequest(BaseModel):
-    """How much to top up, and where to come back to: a path inside the application, or an allowed address."""
+    """How much to top up, and where to come back to: a path inside the application, or an allowed address.
+
+    `saves_method` is the customer's consent to keep what is paid with; a contact is where the receipt goes.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,6 +48,7 @@ class TopupView(BaseModel):
     confirmation_url: str | None
     cancellation: Cancellation | None
     return_to: str | None
+    refunded: MoneyView
 
     @classmethod
     def of(cls, topup: Topup) -> Self:
@@ -56,6 +60,7 @@ class TopupView(BaseModel):
             confirmation_url=topup.confirmation_url,
             cancellation=topup.cancellation,
             return_to=topup.return_to,
+            refunded=MoneyView.of(topup.refunded),
         )
 
 

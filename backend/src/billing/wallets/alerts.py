@@ -1,4 +1,4 @@
-"""What an account is told about its spending: caps that are nearly or wholly spent, and a low balance. Pure.
+"""What an account is told: caps that are nearly or wholly spent, a low balance, what became of its payments. Pure.
 
 A threshold is crossed by a change when it was not reached before and is afterwards; nothing else remembers that it was.
 """
@@ -24,6 +24,13 @@ class EventKind(StrEnum):
 
     CAP_THRESHOLD = "wallet.cap_threshold"
     LOW_BALANCE = "wallet.low_balance"
+    TOPUP_CREDITED = "topup.credited"
+    PAYMENT_FAILED = "payment.failed"
+    REFUND_SUCCEEDED = "refund.succeeded"
+    REFUND_FAILED = "refund.failed"
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_WON = "dispute.won"
+    DISPUTE_LOST = "dispute.lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class BillingEvent:
-    """An alert as it was recorded."""
+    """An alert as it was recorded; what other capabilities have told about the account's money is one too."""
 
     event_id: str
     kind: EventKind

@@ -202,7 +202,7 @@ class BillingEventRow(Table):
     __tablename__ = "billing_events"
     __table_args__ = (
         UniqueConstraint("wallet_id", "crossing", name="uq_billing_events_wallet_id_crossing"),
-        CheckConstraint("kind IN ('wallet.cap_threshold', 'wallet.low_balance')", name="kind"),
+        CheckConstraint("kind ~ '^[a-z_]+[.][a-z_]+$'", name="kind"),
         Index(None, "account_id", "id"),
     )
 

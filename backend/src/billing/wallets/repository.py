@@ -201,6 +201,16 @@ async def insert_lot(
     )
 
 
+async def lots_of_origin(uow: UnitOfWork, wallet_id: WalletId, origin: str) -> frozenset[LotId]:
+    """The wallet's lots that came from this payment or grant and have something left."""
+    rows = await uow.connection.execute(
+        select(CreditLotRow.id).where(
+            CreditLotRow.wallet_id == wallet_id, CreditLotRow.origin == origin, CreditLotRow.left_micros > 0
+        )
+    )
+    return frozenset(LotId(row.id) for row in rows)
+
+
 @dataclass(frozen=True, slots=True)
 class DueHold:
     """An open hold past its expiry."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NewType
@@ -177,3 +177,9 @@ def plan_settlement(held: Sequence[Piece], lots: Iterable[Lot], actual_micros: i
 def is_past(piece: Piece, now: datetime) -> bool:
     """The piece's lot has expired."""
     return piece.expires_at is not None and piece.expires_at <= now
+
+
+def plan_return(lots: Iterable[Lot], own: Collection[LotId], micros: int, now: datetime) -> tuple[Piece, ...]:
+    """The paid credit that goes back: that of the own lots first, then any other, up to `micros` together."""
+    paid = [lot for lot in spending_order(lots, now) if not lot.is_granted or lot.lot_id in own]
+    return take(sorted(paid, key=lambda lot: lot.lot_id not in own), micros)

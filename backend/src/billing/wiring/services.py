@@ -45,10 +45,13 @@ from billing.pages.playground import PlaygroundService
 from billing.pages.rendering import Renderer
 from billing.pages.service import PagesService
 from billing.payments.adapters.yookassa import YookassaProvider
+from billing.payments.beginning import Checkout
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.provider_states import ProviderStates
+from billing.payments.purposes import NoReceipts
+from billing.payments.returning import ReturnRules
 from billing.payments.rules import TopupOffer
-from billing.payments.service import ReturnRules, TopupService
+from billing.payments.service import TopupService
 from billing.payments.settings import PaymentSettings, ProviderKind
 from billing.pricing.adapters.xlsx_sheets import XlsxSheets
 from billing.pricing.rate_desk import RateDesk
@@ -67,6 +70,7 @@ from billing.webhooks import jobs as webhook_jobs
 from billing.webhooks.ports import NotificationHandler
 from billing.webhooks.service import InboxService
 from billing.webhooks.trust import TrustPolicy
+from billing.wiring.payments import payment_parts
 from billing.wiring.readiness import Readiness
 from billing.wiring.settings import Settings
 from billing.wiring.verification import Verification
@@ -160,9 +164,14 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     ground = _ground(settings, database_url)
     core = _core(settings, terms, ground)
     job_queue = JobQueue(database_url)
-    states = ProviderStates(wallets=core.wallets, clock=ground.clock, topup_ttl_days=settings.payments.topup_ttl_days)
+    parts = payment_parts(
+        clock=ground.clock, ids=ground.ids, wallets=core.wallets, topup_ttl_days=settings.payments.topup_ttl_days
+    )
     provider = _provider(settings.payments)
-    topups = _topups(terms, ground, states, provider)
+    checkout = _checkout(terms, ground, parts.states, provider)
+    topups = TopupService(
+        begin=ground.begin, audit=ground.audit, checkout=checkout, offer=terms.offer, returns=terms.returns
+    )
     upstream = HttpUpstream(settings.gateway)
     gateway = _gateway(settings, terms, ground, core, upstream)
     built = Services(
@@ -185,7 +194,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         usage=core.usage,
         topups=topups,
         trust_policy=terms.trust_policy,
-        inbox=_inbox(ground, job_queue, states, provider),
+        inbox=_inbox(ground, job_queue, parts.states, provider),
         gateway_settings=settings.gateway,
         gateway=gateway,
         price_board=_price_board(settings, terms, ground, core),
@@ -245,16 +254,17 @@ def _ground(settings: Settings, database_url: URL) -> _Ground:
     return _Ground(engine, units_of_work(engine), clock, ids, AuditTrail(clock, ids))
 
 
-def _topups(terms: _Terms, ground: _Ground, states: ProviderStates, provider: YookassaProvider | None) -> TopupService:
-    return TopupService(
+def _checkout(
+    terms: _Terms, ground: _Ground, states: ProviderStates, provider: YookassaProvider | None
+) -> Checkout:
+    return Checkout(
         begin=ground.begin,
         clock=ground.clock,
         ids=ground.ids,
-        audit=ground.audit,
         states=states,
         provider=provider,
-        offer=terms.offer,
-        returns=terms.returns,
+        receipts=NoReceipts(),
+        public=terms.public_address,
     )
 
 
