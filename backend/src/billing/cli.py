@@ -21,6 +21,7 @@ from billing.commands.ledger import ledger
 from billing.commands.rates import rates
 from billing.commands.running import database, with_services
 from billing.commands.wallets import wallets
+from billing.commands.webhooks import webhooks
 from billing.gateway.service import GatewayService
 from billing.kit.errors import BillingError, SettingsError
 from billing.kit.settings import require_asserts
@@ -41,6 +42,7 @@ app.add_typer(holds, name="holds")
 app.add_typer(wallets, name="wallets")
 app.add_typer(rates, name="rates")
 app.add_typer(free_quota, name="free-quota")
+app.add_typer(webhooks, name="webhooks")
 
 
 class Server(uvicorn.Server):

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from billing import __version__
 from billing.admin import endpoints as admin
+from billing.admin import inbox_endpoints
 from billing.customers import endpoints as customers
 from billing.gateway import endpoints as gateway
 from billing.gateway.errors import BillingUnavailable
@@ -66,6 +67,7 @@ def create_app(services: Services) -> FastAPI:
         wallets.router,
         gateway.router,
         admin.router,
+        inbox_endpoints.router,
         pages.router,
     ):
         app.include_router(router)

@@ -29,6 +29,7 @@ ALWAYS_OPEN = frozenset(
         "/sign-out",
         "/static/{version}",
         "/version",
+        "/webhooks/stripe",
         "/webhooks/yookassa",
     }
 )

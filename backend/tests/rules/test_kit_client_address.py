@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from billing.kit.client_address import UNKNOWN_NETWORK, TrustedProxies, network_of
+from billing.kit.client_address import UNKNOWN_NETWORK, TrustedProxies, network_of, parse_networks
 
 
 class TestTheAddress:
@@ -33,6 +33,36 @@ class TestTheAddress:
     )
     def test_cannot_be_told_where_a_hop_is_missing(self, hops: int, peer: str | None, forwarded_for: list[str]) -> None:
         assert TrustedProxies(hops).address_of(peer=peer, forwarded_for=forwarded_for) is None
+
+
+class TestTheAddressBehindKnownProxies:
+    PROXIES = TrustedProxies(0, parse_networks("10.0.0.0/8, 2001:db8:9::/48", setting="X"))
+
+    @pytest.mark.parametrize(
+        ("peer", "forwarded_for", "address"),
+        [
+            ("10.0.0.2", ["203.0.113.9"], "203.0.113.9"),
+            ("10.0.0.2", ["203.0.113.9, 10.0.0.1"], "203.0.113.9"),
+            ("10.0.0.2", ["198.51.100.1", "203.0.113.9", "10.0.0.1:80"], "203.0.113.9"),
+            ("::ffff:10.0.0.2", ["203.0.113.9, [2001:db8:9::1]:443"], "203.0.113.9"),
+            ("10.0.0.2", ["10.0.0.7"], "10.0.0.7"),
+            ("10.0.0.2", [], "10.0.0.2"),
+        ],
+        ids=["one", "two", "forged hops before it", "in any clothes", "one of ours began it", "a proxy itself"],
+    )
+    def test_is_that_of_the_right_most_hop_that_is_not_ours(
+        self, peer: str, forwarded_for: list[str], address: str
+    ) -> None:
+        assert str(self.PROXIES.address_of(peer=peer, forwarded_for=forwarded_for)) == address
+
+    def test_is_the_strangers_own_where_the_request_went_past_our_proxies(self) -> None:
+        assert str(self.PROXIES.address_of(peer="203.0.113.9", forwarded_for=["198.51.100.1"])) == "203.0.113.9"
+
+    @pytest.mark.parametrize(
+        ("peer", "forwarded_for"), [("10.0.0.2", ["203.0.113.9, "]), ("10.0.0.2", ["unknown"]), (None, ["10.0.0.2"])]
+    )
+    def test_cannot_be_told_where_a_hop_cannot_be_read(self, peer: str | None, forwarded_for: list[str]) -> None:
+        assert self.PROXIES.address_of(peer=peer, forwarded_for=forwarded_for) is None
 
 
 class TestTheNetwork:

@@ -61,6 +61,7 @@ MAY = {
     "spending_periods": APPEND,
     "usage_events": APPEND,
     "wallets": APPEND | {"UPDATE"},
+    "webhook_refusals": APPEND,
 }
 # Columns that it may change where it may not change the row.
 MAY_UPDATE = {
@@ -103,6 +104,7 @@ MAY_UPDATE = {
     "sign_in_attempts": {"attempts", "window_ends_at"},
     "spending_limits": {"cap_micros"},
     "spending_periods": {"spent_micros", "reserved_micros"},
+    "webhook_refusals": {"count"},
 }
 
 _TABLE_PRIVILEGES = text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from backend.tests.fakes.clock import NOON, StoppedClock
+from backend.tests.fakes.payment_provider import ProcessDiedError
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue, Queue
 from billing.kit.unit_of_work import Begin, UnitOfWork
@@ -29,10 +31,16 @@ class Listener:
 
     answers: list[Handling] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
+    ending: BaseException | None = None
+    never_answers: asyncio.Event | None = None
 
     async def handle(self, body: str) -> Handling:
         """Hears one notification."""
         self.heard.append(body)
+        if self.ending is not None:
+            raise self.ending
+        if self.never_answers is not None:
+            await self.never_answers.wait()
         return self.answers.pop(0) if self.answers else Handling(Verdict.DONE)
 
 
@@ -107,6 +115,22 @@ class TestReceiving:
         (message,) = await inbox.messages()
         assert (answers.count(True), message["jobs"]) == (1, 1)
 
+    async def test_an_event_that_its_provider_names_is_one_event_however_its_body_changes(
+        self, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+    ) -> None:
+        service = InboxService(begin=begin, clock=clock, ids=ids, job_queue=job_queue, handlers={"stripe": Listener()})
+        event_id = ids.new("evt")
+
+        first = await service.receive("stripe", json.dumps({"id": event_id, "pending_webhooks": 2}).encode())
+        again = await service.receive("stripe", json.dumps({"id": event_id, "pending_webhooks": 1}).encode())
+
+        async with begin() as uow:
+            found = await uow.connection.execute(
+                text("SELECT body::jsonb ->> 'pending_webhooks' FROM inbox_messages WHERE event_id = :id"),
+                {"id": event_id},
+            )
+        assert (first, again, found.scalars().all()) == (True, False, ["2"])
+
     async def test_without_its_job_the_message_is_not_stored_either(
         self, begin: Begin, clock: StoppedClock, ids: Ids, inbox: Inbox, database_url: URL
     ) -> None:
@@ -178,6 +202,63 @@ class TestHandingOver:
         (message,) = await inbox.messages()
         assert (message["status"], message["attempts"], message["due_at"]) == ("given_up", 8, None)
         assert len(inbox.listener.heard) == 8
+
+    async def test_that_kills_every_process_which_begins_it_is_given_up(
+        self, inbox: Inbox, clock: StoppedClock
+    ) -> None:
+        inbox.listener.ending = ProcessDiedError()
+        message = await inbox.received()
+
+        for _ in range(20):
+            with suppress(ProcessDiedError):
+                await inbox.service.hand_over(message["id"])
+            clock.move(timedelta(minutes=10))
+            await inbox.service.hand_over_due()
+
+        (message,) = await inbox.messages()
+        assert (message["status"], message["reason"]) == ("given_up", "no attempt came to an end")
+        assert len(inbox.listener.heard) == 8
+
+    async def test_that_hangs_its_handler_is_called_off_and_given_up(
+        self, inbox: Inbox, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+    ) -> None:
+        service = InboxService(
+            begin=begin,
+            clock=clock,
+            ids=ids,
+            job_queue=job_queue,
+            handlers={inbox.name: inbox.listener},
+            handling_seconds_max=0.001,
+        )
+        inbox.listener.never_answers = asyncio.Event()
+        message = await inbox.received()
+
+        await service.hand_over(message["id"])
+        (first,) = await inbox.messages()
+        for _ in range(10):
+            await service.hand_over(message["id"])
+
+        (last,) = await inbox.messages()
+        assert (first["status"], first["reason"], first["attempts"]) == ("waiting", "took too long", 1)
+        assert (last["status"], last["attempts"]) == ("given_up", 8)
+
+    async def test_a_timeout_of_the_handlers_own_is_a_bug_that_comes_out(self, inbox: Inbox) -> None:
+        inbox.listener.ending = TimeoutError()
+        message = await inbox.received()
+
+        with pytest.raises(TimeoutError):
+            await inbox.service.hand_over(message["id"])
+
+    async def test_of_a_provider_that_nobody_handles_any_more_waits(
+        self, inbox: Inbox, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+    ) -> None:
+        service = InboxService(begin=begin, clock=clock, ids=ids, job_queue=job_queue, handlers={})
+        message = await inbox.received()
+
+        await service.hand_over(message["id"])
+
+        (message,) = await inbox.messages()
+        assert (message["status"], message["reason"]) == ("waiting", "no handler")
 
     async def test_whose_job_was_lost_comes_back_after_its_lease(self, inbox: Inbox, clock: StoppedClock) -> None:
         await inbox.received()

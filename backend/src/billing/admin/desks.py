@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from billing.admin.books_desk import BooksDesk
 from billing.admin.credit_desk import CreditDesk
 from billing.admin.hold_desk import HoldDesk
+from billing.admin.inbox_desk import InboxDesk
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +17,4 @@ class OperatorDesks:
     holds: HoldDesk
     credit: CreditDesk
     books: BooksDesk
+    inbox: InboxDesk

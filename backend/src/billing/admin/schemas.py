@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,8 @@ from billing.kit.money import Money, parse_currency
 from billing.ledger.chart_of_accounts import WalletAccount
 from billing.pricing.schemas import MoneyView
 from billing.wallets.service import Charge
+from billing.webhooks.oversight import Message, Refusals, ShownMessage
+from billing.webhooks.rules import MessageStatus
 
 
 class OddHoldView(BaseModel):
@@ -129,3 +131,85 @@ class AccountAtView(BaseModel):
     account: str
     at: datetime
     balances: list[MoneyView]
+
+
+class MessageView(BaseModel):
+    """A stored notification; `attempts` counts those that have begun since it came or was last handed over again."""
+
+    message_id: str
+    provider: str
+    event_id: str | None
+    status: MessageStatus
+    reason: str | None
+    attempts: int
+    received_at: datetime
+    due_at: datetime | None
+    handled_at: datetime | None
+
+    @classmethod
+    def of(cls, message: Message, **more: object) -> Self:
+        """The notification as JSON shows it."""
+        return cls.model_validate(
+            {
+                "message_id": message.id,
+                "provider": message.provider,
+                "event_id": message.event_id,
+                "status": message.status,
+                "reason": message.reason,
+                "attempts": message.attempts,
+                "received_at": message.received_at,
+                "due_at": message.due_at,
+                "handled_at": message.handled_at,
+                **more,
+            }
+        )
+
+
+class MessageList(BaseModel):
+    """Notifications, newest first."""
+
+    items: list[MessageView]
+
+
+class ShownMessageView(MessageView):
+    """A notification with its body, in which what could be about a person is hidden."""
+
+    body: object
+
+    @classmethod
+    def of_shown(cls, shown: ShownMessage) -> Self:
+        """The notification as JSON shows it."""
+        return cls.of(shown.message, body=shown.body)
+
+
+class AgainRequest(BaseModel):
+    """Why a notification is handled again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str
+
+
+class RefusalView(BaseModel):
+    """How many notifications were turned away on a day (UTC) for one reason."""
+
+    provider: str
+    reason: str
+    counted_on: date
+    count: int
+
+    @classmethod
+    def of(cls, refusals: Refusals) -> Self:
+        """The count as JSON shows it."""
+        return cls(
+            provider=refusals.provider,
+            reason=refusals.reason,
+            counted_on=refusals.counted_on,
+            count=refusals.count,
+        )
+
+
+class RefusalList(BaseModel):
+    """Counts, newest day first."""
+
+    items: list[RefusalView]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from pydantic import Field
 
+from billing.kit.errors import SettingsError
 from billing.kit.settings import SettingsGroup
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 _IPV6_PREFIX = 64
 """What one customer of a provider gets: whoever has one address there has all of them."""
@@ -29,13 +31,30 @@ class ProxySettings(SettingsGroup):
         le=10,
         description="How many proxies of our own a request passes; each appends the address it saw to X-Forwarded-For.",
     )
+    proxy_networks: str = Field(
+        alias="BILLING_TRUSTED_PROXIES",
+        default="",
+        description="Instead of their number: the addresses or ranges of our own proxies, comma separated.",
+    )
+
+    def trusted_proxies(self) -> TrustedProxies:
+        """Our own proxies, by their number or by their addresses.
+
+        Raises:
+            SettingsError: both are given, or an address cannot be read.
+        """
+        networks = parse_networks(self.proxy_networks, setting="BILLING_TRUSTED_PROXIES")
+        if networks and self.trusted_proxy_hops:
+            raise SettingsError(("Set BILLING_TRUSTED_PROXY_HOPS or BILLING_TRUSTED_PROXIES, not both.",))
+        return TrustedProxies(self.trusted_proxy_hops, networks)
 
 
 @dataclass(frozen=True, slots=True)
 class TrustedProxies:
-    """So many proxies of our own does every request pass."""
+    """Our own proxies: every request passes so many, or each that has its address in one of these networks is ours."""
 
     hops: int
+    networks: tuple[Network, ...] = ()
 
     def address_of(self, *, peer: str | None, forwarded_for: Sequence[str]) -> Address | None:
         """The address that the outermost of our own proxies saw: the right-most hop that is not one of ours.
@@ -45,11 +64,41 @@ class TrustedProxies:
         fewer proxies than it must have, or the hop cannot be read. An IPv4 address in IPv6 clothes is taken as what it
         is.
         """
-        hops = [hop.strip() for line in forwarded_for for hop in line.split(",")] if self.hops else []
+        is_behind_proxies = self.hops or self.networks
+        hops = [hop.strip() for line in forwarded_for for hop in line.split(",")] if is_behind_proxies else []
         route = [*hops, peer or ""]
+        if self.networks:
+            return self._outermost_seen(route)
         if len(route) <= self.hops:
             return None
         return _parse_hop(route[-1 - self.hops])
+
+    def _outermost_seen(self, route: Sequence[str]) -> Address | None:
+        """Goes back along the route as long as it is ours; a request that one of our own began is its own."""
+        address = None
+        for hop in reversed(route):
+            address = _parse_hop(hop)
+            if address is None or not any(address in network for network in self.networks):
+                break
+        return address
+
+
+def parse_networks(listed: str, *, setting: str) -> tuple[Network, ...]:
+    """Addresses or ranges from the settings, comma separated.
+
+    Raises:
+        SettingsError: one cannot be read; the sentence names it.
+    """
+    networks: list[Network] = []
+    problems: list[str] = []
+    for text in filter(None, (part.strip() for part in listed.split(","))):
+        try:
+            networks.append(ip_network(text))
+        except ValueError:
+            problems.append(f"{setting}: {text[:64]!r} is not an address range.")
+    if problems:
+        raise SettingsError(tuple(problems))
+    return tuple(networks)
 
 
 def network_of(address: str, *, ipv4_prefix: int = 32) -> str:

@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from billing.kit.errors import BillingError
 from billing.kit.http import service_of
+from billing.webhooks.doorkeeper import Doorkeeper
 from billing.webhooks.errors import WebhookContentTypeWrong, WebhookTooLarge
-from billing.webhooks.rules import BODY_BYTES_MAX, parse_body
+from billing.webhooks.rules import BODY_BYTES_MAX, Provider, parse_body
 from billing.webhooks.service import InboxService
-from billing.webhooks.trust import TOKEN_HEADER, TOKEN_PARAMETER, Knock, TrustPolicy
+from billing.webhooks.trust import SIGNATURE_HEADERS, TOKEN_HEADER, TOKEN_PARAMETER, Knock
 
 
-def _inbox(request: Request) -> InboxService:
+async def _inbox(request: Request) -> InboxService:
     return service_of(request, InboxService)
 
 
-def _policy(request: Request) -> TrustPolicy:
-    return service_of(request, TrustPolicy)
+async def _doorkeeper(request: Request) -> Doorkeeper:
+    return service_of(request, Doorkeeper)
 
 
 Inbox = Annotated[InboxService, Depends(_inbox)]
+_Keeper = Annotated[Doorkeeper, Depends(_doorkeeper)]
 
 
-async def trusted_body(request: Request, policy: Annotated[TrustPolicy, Depends(_policy)]) -> bytes:
-    """The body of a notification that is well-formed and comes from the provider.
+def _trusted_body(provider: Provider) -> Callable[..., Awaitable[bytes]]:
+    async def trusted_body(request: Request, keeper: _Keeper) -> bytes:
+        """The body of a notification that is well-formed and comes from the provider.
 
-    Raises:
-        WebhookContentTypeWrong, WebhookTooLarge, WebhookMalformed: it cannot be a notification.
-        WebhookNotConfigured, WebhookUntrusted: it cannot be trusted.
-    """
+        Raises:
+            WebhookContentTypeWrong, WebhookTooLarge, WebhookMalformed: it cannot be a notification.
+            WebhookNotConfigured, WebhookUntrusted: it cannot be trusted.
+        """
+        try:
+            body = await _well_formed(request)
+            keeper.admit(provider, _knock_of(request, provider, body))
+        except BillingError as refusal:
+            keeper.count_refusal(provider, refusal)
+            raise
+        return body
+
+    return trusted_body
+
+
+YookassaBody = Annotated[bytes, Depends(_trusted_body(Provider.YOOKASSA))]
+StripeBody = Annotated[bytes, Depends(_trusted_body(Provider.STRIPE))]
+
+
+async def _well_formed(request: Request) -> bytes:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise WebhookContentTypeWrong
     body = await _read(request)
     parse_body(body)
-    policy.admit(_knock_of(request))
     return body
-
-
-TrustedBody = Annotated[bytes, Depends(trusted_body)]
 
 
 async def _read(request: Request) -> bytes:
@@ -56,13 +73,19 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-def _knock_of(request: Request) -> Knock:
-    header_token = request.headers.get(TOKEN_HEADER)
+def _knock_of(request: Request, provider: Provider, body: bytes) -> Knock:
     query_token = request.query_params.get(TOKEN_PARAMETER)
     return Knock(
-        # Starlette reads header bytes as Latin-1, so this gives back the bytes that came.
-        header_token=None if header_token is None else header_token.encode("latin-1"),
+        header_token=_raw_header(request, TOKEN_HEADER),
         query_token=None if query_token is None else query_token.encode("utf-8", "surrogatepass"),
+        signature=_raw_header(request, SIGNATURE_HEADERS[provider]),
         peer=None if request.client is None else request.client.host,
         forwarded_for=tuple(request.headers.getlist("x-forwarded-for")),
+        body=body,
     )
+
+
+def _raw_header(request: Request, name: str) -> bytes | None:
+    """The header's bytes as they came: Starlette reads them as Latin-1, so this gives them back."""
+    value = request.headers.get(name)
+    return None if value is None else value.encode("latin-1")

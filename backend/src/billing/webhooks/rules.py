@@ -13,11 +13,26 @@ from billing.webhooks.errors import WebhookMalformed
 
 MessageId = NewType("MessageId", str)
 
+
+class Provider(StrEnum):
+    """Whose notifications we understand; the last part of the door's address."""
+
+    YOOKASSA = "yookassa"
+    STRIPE = "stripe"
+
+
 BODY_BYTES_MAX = 256 * 1024
 DEPTH_MAX = 32
 
 LEASE = timedelta(minutes=10)
 """A message whose job has said nothing for so long is handed over once more."""
+
+HANDLING_SECONDS_MAX = 120.0
+"""A handler that has not come to an end by then is called off; well within the lease."""
+
+_NAMES_ITS_EVENTS = frozenset({Provider.STRIPE})
+"""Providers that give each event an id of its own, which stays when they send it again."""
+_EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
 _WAITS = (
     timedelta(seconds=5),
@@ -28,6 +43,9 @@ _WAITS = (
     timedelta(hours=6),
     timedelta(hours=24),
 )
+ATTEMPTS_MAX = len(_WAITS) + 1
+"""Counted as each begins, so that one which kills its process counts too."""
+
 # Strings (which may hold brackets) or single brackets; an unfinished string runs to the end and json.loads refuses it.
 _NESTING = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 
@@ -84,6 +102,18 @@ def digest_of_body(text: str) -> str:
     """Equal for two deliveries of one event, however their JSON is spaced and ordered."""
     parsed: Any = json.loads(text)
     return hashlib.sha256(json.dumps(parsed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def event_id_of(provider: str, text: str) -> str | None:
+    """The id by which the provider calls this event; None where it has none, and equal bodies are one event.
+
+    A provider that names its events may send one again with another body: Stripe counts in it how many endpoints it
+    still has to reach. It is the same event, and what it is about is read back anyway.
+    """
+    if provider not in _NAMES_ITS_EVENTS:
+        return None
+    event_id = json.loads(text).get("id")
+    return event_id if isinstance(event_id, str) and _EVENT_ID.fullmatch(event_id) else None
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -1,104 +1,114 @@
-"""Who may bring notifications: decided from the token, and from the address that a request really comes from."""
+"""Who may bring notifications: decided from the token, the address that a request really comes from, and the signature.
+
+Source: page "Inbound webhooks" of the requirements: every check can be switched, all that are on must pass.
+"""
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from datetime import datetime
 
-from billing.kit.client_address import Address, TrustedProxies
-from billing.kit.errors import SettingsError
+from billing.kit.client_address import Network, TrustedProxies
 from billing.webhooks.errors import WebhookNotConfigured, WebhookSourceRefused, WebhookTokenInvalid
-
-Network = IPv4Network | IPv6Network
+from billing.webhooks.rules import Provider
+from billing.webhooks.signatures import check_signature
 
 TOKEN_HEADER = "X-Webhook-Token"  # noqa: S105 - the name of a header
 TOKEN_PARAMETER = "token"  # noqa: S105 - the name of a query parameter
+SIGNATURE_HEADERS: Mapping[Provider, str] = {
+    # YooKassa does not sign; a relay of our own between it and us may, in Stripe's scheme.
+    Provider.YOOKASSA: "X-Webhook-Signature",
+    Provider.STRIPE: "Stripe-Signature",
+}
 
-# Source: YooKassa's documentation of incoming notifications ("notification authentication", IP addresses).
-YOOKASSA_SOURCES = (
-    "185.71.76.0/27",
-    "185.71.77.0/27",
-    "77.75.153.0/25",
-    "77.75.156.11",
-    "77.75.156.35",
-    "77.75.154.128/25",
-    "2a02:5180::/32",
-)
+PUBLISHED_SOURCES: Mapping[Provider, str] = {
+    # Source: YooKassa's documentation of incoming notifications ("notification authentication", IP addresses).
+    Provider.YOOKASSA: (
+        "185.71.76.0/27,185.71.77.0/27,77.75.153.0/25,77.75.156.11,77.75.156.35,77.75.154.128/25,2a02:5180::/32"
+    ),
+    # Source: Stripe's documentation of its domains and IP addresses ("webhook notifications").
+    Provider.STRIPE: (
+        "3.18.12.63,3.130.192.231,13.235.14.237,13.235.122.149,18.211.135.69,35.154.171.200,"
+        "52.15.183.38,54.88.130.119,54.88.130.237,54.187.174.169,54.187.205.235,54.187.216.72"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Knock:
     """What a request shows at the door.
 
-    The tokens are raw bytes, as they came. `peer` is the address at the other end of the connection; `forwarded_for`
-    are the values of all `X-Forwarded-For` headers, in order.
+    Tokens and signature are raw bytes, as they came. `peer` is the address at the other end of the connection;
+    `forwarded_for` are the values of all `X-Forwarded-For` headers, in order.
     """
 
     header_token: bytes | None = field(repr=False)
     query_token: bytes | None = field(repr=False)
+    signature: bytes | None = field(repr=False)
     peer: str | None
     forwarded_for: tuple[str, ...]
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class TrustPolicy:
     """The checks of one provider's door; those that are on must all pass."""
 
+    provider: Provider
     is_token_checked: bool
     token: bytes = field(repr=False)
     is_source_checked: bool
     networks: tuple[Network, ...]
-    trusted_hops: int
+    is_signature_checked: bool
+    signing_secrets: tuple[bytes, ...] = field(repr=False)
+    proxies: TrustedProxies
 
-    def admit(self, knock: Knock) -> None:
-        """Lets a request pass that passes every check that is on.
+    def admit(self, knock: Knock, *, now: datetime) -> None:
+        """Lets a request pass that passes every check that is on: token, then source, then signature.
 
         Raises:
-            WebhookNotConfigured: the token is checked, and there is none.
+            WebhookNotConfigured: a check is on without its secret.
             WebhookTokenInvalid: the header's token, or without one the query's, is not ours.
             WebhookSourceRefused: the address is not the provider's, or cannot be told.
+            WebhookSignatureInvalid, WebhookSignatureOutdated: the body was not signed with one of our secrets, or not
+                within the last or next five minutes.
         """
+        if self.problems():
+            raise WebhookNotConfigured
         if self.is_token_checked:
             self._admit_token(knock)
         if self.is_source_checked:
-            source = source_of(knock, trusted_hops=self.trusted_hops)
+            source = self.proxies.address_of(peer=knock.peer, forwarded_for=knock.forwarded_for)
             if source is None or not any(source in network for network in self.networks):
                 raise WebhookSourceRefused
+        if self.is_signature_checked:
+            check_signature(knock.signature, knock.body, self.signing_secrets, now=now)
 
     def problems(self) -> tuple[str, ...]:
         """Why this door refuses every notification; empty when it does not."""
+        prefix = f"BILLING_WEBHOOK_{self.provider.upper()}"
+        problems = []
         if self.is_token_checked and not self.token:
-            return ("The webhook's token is checked, and BILLING_WEBHOOK_YOOKASSA_TOKEN is not set.",)
-        return ()
+            problems.append(f"{prefix}_TOKEN_CHECK is on, and {prefix}_TOKEN is not set.")
+        if self.is_signature_checked and not self.signing_secrets:
+            problems.append(f"{prefix}_SIGNATURE_CHECK is on, and {prefix}_SIGNING_SECRETS is not set.")
+        return tuple(problems)
 
     def _admit_token(self, knock: Knock) -> None:
-        if not self.token:
-            raise WebhookNotConfigured
         given = knock.query_token if knock.header_token is None else knock.header_token
         if given is None or not hmac.compare_digest(given, self.token):
             raise WebhookTokenInvalid
 
 
-def source_of(knock: Knock, *, trusted_hops: int) -> Address | None:
-    """The address that the outermost of our own proxies saw, or None if it cannot be told."""
-    return TrustedProxies(trusted_hops).address_of(peer=knock.peer, forwarded_for=knock.forwarded_for)
+@dataclass(frozen=True, slots=True)
+class TrustPolicies:
+    """The doors of every provider that we understand; `configured` are those who collect for us here."""
 
+    doors: Mapping[Provider, TrustPolicy]
+    configured: frozenset[Provider]
 
-def parse_networks(texts: Sequence[str], *, setting: str) -> tuple[Network, ...]:
-    """Address ranges from the settings.
-
-    Raises:
-        SettingsError: one cannot be read; the sentence names it.
-    """
-    networks: list[Network] = []
-    problems: list[str] = []
-    for text in texts:
-        try:
-            networks.append(ip_network(text))
-        except ValueError:
-            problems.append(f"{setting}: {text[:64]!r} is not an address range.")
-    if problems:
-        raise SettingsError(tuple(problems))
-    return tuple(networks)
+    def problems(self) -> tuple[str, ...]:
+        """Why the doors that are in use refuse every notification; empty when they do not."""
+        return tuple(problem for provider in sorted(self.configured) for problem in self.doors[provider].problems())

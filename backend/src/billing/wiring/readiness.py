@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from billing import migrations
 from billing.kit.errors import BillingError
-from billing.webhooks.trust import TrustPolicy
+from billing.webhooks.trust import TrustPolicies
 
 _REVISION = text("SELECT version_num FROM alembic_version")
 _WORKERS = text("SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - interval '30 seconds'")
@@ -35,9 +35,9 @@ class DatabaseNotReady(BillingError):
 class Readiness:
     """Looks at the database, its schema, the workers and the doors."""
 
-    def __init__(self, engine: AsyncEngine, trust_policy: TrustPolicy) -> None:
+    def __init__(self, engine: AsyncEngine, trust_policies: TrustPolicies) -> None:
         self._engine = engine
-        self._trust_policy = trust_policy
+        self._trust_policies = trust_policies
 
     async def require_database(self) -> None:
         """Called once before a process begins its work.
@@ -51,7 +51,7 @@ class Readiness:
 
     async def checks(self) -> tuple[Check, ...]:
         """Every check with its sentence; a database that cannot be reached is one of them, never an exception."""
-        doors = self._trust_policy.problems()
+        doors = self._trust_policies.problems()
         webhooks = Check("webhooks", not doors, " ".join(doors) or "The checks at the providers' doors are set up.")
         try:
             async with self._engine.connect() as connection:

@@ -14,6 +14,7 @@ from billing.admin.books_desk import BooksDesk
 from billing.admin.credit_desk import CreditDesk
 from billing.admin.desks import OperatorDesks
 from billing.admin.hold_desk import HoldDesk
+from billing.admin.inbox_desk import InboxDesk
 from billing.customers import jobs as customer_jobs
 from billing.customers.access import SessionCookies
 from billing.customers.adapters.argon2_passwords import Argon2Passwords
@@ -67,9 +68,12 @@ from billing.wallets.adjustments import WalletAdjustments
 from billing.wallets.invariants import WalletVerifier
 from billing.wallets.service import WalletService
 from billing.webhooks import jobs as webhook_jobs
+from billing.webhooks.doorkeeper import Doorkeeper
 from billing.webhooks.ports import NotificationHandler
+from billing.webhooks.refusals import RefusalCounter
+from billing.webhooks.rules import Provider
 from billing.webhooks.service import InboxService
-from billing.webhooks.trust import TrustPolicy
+from billing.webhooks.trust import TrustPolicies
 from billing.wiring.payments import payment_parts
 from billing.wiring.readiness import Readiness
 from billing.wiring.settings import Settings
@@ -100,7 +104,7 @@ class Services:
     quotas: QuotaService
     usage: UsageService
     topups: TopupService
-    trust_policy: TrustPolicy
+    doorkeeper: Doorkeeper
     inbox: InboxService
     gateway_settings: GatewaySettings
     gateway: GatewayService
@@ -124,7 +128,8 @@ class _Terms:
 
     currency: Currency
     offer: TopupOffer
-    trust_policy: TrustPolicy
+    trusted_proxies: TrustedProxies
+    trust_policies: TrustPolicies
     routes: RouteTable
     public_address: PublicAddress
     returns: ReturnRules
@@ -174,6 +179,8 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     )
     upstream = HttpUpstream(settings.gateway)
     gateway = _gateway(settings, terms, ground, core, upstream)
+    doorkeeper = _doorkeeper(terms, ground)
+    inbox = _inbox(ground, job_queue, parts.states, provider)
     built = Services(
         settings=settings,
         public_address=terms.public_address,
@@ -184,7 +191,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         job_queue=job_queue,
         audit=ground.audit,
         session_cookies=_session_cookies(settings),
-        trusted_proxies=TrustedProxies(settings.proxies.trusted_proxy_hops),
+        trusted_proxies=terms.trusted_proxies,
         customers=core.customers,
         wallets=core.wallets,
         account_wallet=_account_wallet(terms, ground, core.wallets),
@@ -193,8 +200,8 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         quotas=core.quotas,
         usage=core.usage,
         topups=topups,
-        trust_policy=terms.trust_policy,
-        inbox=_inbox(ground, job_queue, parts.states, provider),
+        doorkeeper=doorkeeper,
+        inbox=inbox,
         gateway_settings=settings.gateway,
         gateway=gateway,
         price_board=_price_board(settings, terms, ground, core),
@@ -202,14 +209,15 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         renderer=Renderer(terms.public_address, status_of),
         pages=_pages(settings, terms, ground, core, topups),
         playground=PlaygroundService(gateway),
-        desks=_desks(ground, core),
-        readiness=Readiness(ground.engine, terms.trust_policy),
+        desks=_desks(ground, core, inbox),
+        readiness=Readiness(ground.engine, terms.trust_policies),
         verification=_verification(ground),
     )
     try:
         yield built
     finally:
         await gateway.close()
+        await doorkeeper.close()
         await upstream.close()
         if provider is not None:
             await provider.aclose()
@@ -234,11 +242,15 @@ def register_jobs(built: Services) -> None:
 def _terms(settings: Settings) -> _Terms:
     currency = parse_currency(settings.wallets.currency)
     public_address = parse_public_address(settings.public_address.base_url)
+    trusted_proxies = settings.proxies.trusted_proxies()
     return _Terms(
         currency=currency,
         offer=settings.payments.offer(currency),
-        trust_policy=settings.webhooks.yookassa_policy(
-            is_production=settings.deployment.is_production, trusted_hops=settings.proxies.trusted_proxy_hops
+        trusted_proxies=trusted_proxies,
+        trust_policies=settings.webhooks.policies(
+            is_production=settings.deployment.is_production,
+            configured=_collectors(settings.payments),
+            proxies=trusted_proxies,
         ),
         routes=settings.gateway.read_routes(),
         public_address=public_address,
@@ -287,6 +299,11 @@ def _inbox(
     if provider is not None:
         handlers[provider.name] = PaymentNotifications(begin=ground.begin, provider=provider, states=states)
     return InboxService(begin=ground.begin, clock=ground.clock, ids=ground.ids, job_queue=job_queue, handlers=handlers)
+
+
+def _doorkeeper(terms: _Terms, ground: _Ground) -> Doorkeeper:
+    refusals = RefusalCounter(begin=ground.begin, clock=ground.clock)
+    return Doorkeeper(policies=terms.trust_policies, clock=ground.clock, refusals=refusals)
 
 
 def _rate_desk(terms: _Terms, ground: _Ground, pricing: PricingService) -> RateDesk:
@@ -386,7 +403,7 @@ def _pages(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, topu
     )
 
 
-def _desks(ground: _Ground, core: _Core) -> OperatorDesks:
+def _desks(ground: _Ground, core: _Core, inbox: InboxService) -> OperatorDesks:
     begin, clock, audit, ledger = ground.begin, ground.clock, ground.audit, LedgerService()
     return OperatorDesks(
         holds=HoldDesk(
@@ -407,6 +424,7 @@ def _desks(ground: _Ground, core: _Core) -> OperatorDesks:
             audit=audit,
         ),
         books=BooksDesk(begin=begin, ledger=ledger),
+        inbox=InboxDesk(begin=begin, clock=clock, inbox=inbox, audit=audit),
     )
 
 
@@ -415,6 +433,14 @@ def _verification(ground: _Ground) -> Verification:
         snapshots(ground.engine),
         (LedgerVerifier(), WalletVerifier(ground.clock), UsageVerifier(), QuotaVerifier(), FreeUsageVerifier()),
     )
+
+
+def _collectors(settings: PaymentSettings) -> frozenset[Provider]:
+    """Who collects here: nobody, or one of the providers; the simulator speaks YooKassa's protocol."""
+    if settings.provider is ProviderKind.NONE:
+        return frozenset()
+    is_simulator = settings.provider is ProviderKind.SIMULATOR
+    return frozenset({Provider.YOOKASSA if is_simulator else Provider(settings.provider.value)})
 
 
 def _provider(settings: PaymentSettings) -> YookassaProvider | None:
