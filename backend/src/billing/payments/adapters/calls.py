@@ -1,4 +1,4 @@
-"""How every adapter calls its provider: within a budget of time, repeated only where that is safe."""
+"""How every adapter calls its provider: within a budget of time, repeated only where that is safe, and not for ever."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from billing.kit.unit_of_work import refuse_open_transaction
+from billing.payments.adapters.breaker import CircuitBreaker
 from billing.payments.errors import (
     ProviderAmbiguous,
     ProviderFailure,
@@ -41,19 +42,23 @@ class ProviderCalls:
     `attempt` gets the moment of the event loop's clock by which it must have ended. It must be a question, or a change
     that is keyed, so that the provider carries it out once however often it comes; it is repeated only after failures
     that may pass. If any repetition of a change ended uncertainly, the whole call did, whatever a later one said.
+    The breaker, of which each provider has one, counts whole calls.
     """
 
-    def __init__(self, budget: Budget, chance: Callable[[], float] = random.random) -> None:
+    def __init__(self, budget: Budget, breaker: CircuitBreaker, chance: Callable[[], float] = random.random) -> None:
         self._budget = budget
+        self._breaker = breaker
         self._chance = chance
 
     async def ask(self, attempt: Callable[[float], Awaitable[T]]) -> T:
         """A question, which changes nothing there.
 
         Raises:
-            ProviderFailure: none of the attempts got an answer.
+            ProviderFailure: none of the attempts got an answer, or the provider is left alone.
         """
-        return await self._call(attempt, is_change=False)
+        refuse_open_transaction()
+        with self._breaker.passage():
+            return await self._call(attempt, is_change=False)
 
     async def change(self, attempt: Callable[[float], Awaitable[T]]) -> T:
         """A keyed change.
@@ -61,10 +66,11 @@ class ProviderCalls:
         Raises:
             ProviderFailure: as the attempts say; `ProviderAmbiguous` or `ProviderMalformed` where it may have happened.
         """
-        return await self._call(attempt, is_change=True)
+        refuse_open_transaction()
+        with self._breaker.passage():
+            return await self._call(attempt, is_change=True)
 
     async def _call(self, attempt: Callable[[float], Awaitable[T]], *, is_change: bool) -> T:
-        refuse_open_transaction()
         deadline = asyncio.get_running_loop().time() + self._budget.total_seconds
         uncertainty: ProviderFailure | None = None
         retries = 0

@@ -19,6 +19,7 @@ import httpx
 
 from billing.kit.money import Money
 from billing.kit.tls import public_authorities
+from billing.payments.adapters.breaker import CircuitBreaker
 from billing.payments.adapters.calls import Budget, ProviderCalls, no_answer, retry_after_seconds
 from billing.payments.adapters.yookassa_objects import (
     as_amount,
@@ -91,12 +92,13 @@ class YookassaProvider:
         api_url: str,
         is_test: bool,
         budget: Budget | None = None,
+        breaker: CircuitBreaker | None = None,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.shop_id = shop_id
         self.is_test = is_test
         budget = budget or Budget()
-        self._calls = ProviderCalls(budget, chance)
+        self._calls = ProviderCalls(budget, breaker or CircuitBreaker(self.name), chance)
         self._client = httpx.AsyncClient(
             verify=public_authorities(),
             base_url=api_url.rstrip("/") + "/",
