@@ -23,6 +23,7 @@ STATUS_OF: Mapping[str, int] = {
     "prompt_too_long": 400,
     "unsupported_stream": 400,
     "webhook_malformed": 400,
+    "webhook_url_refused": 400,
     "request_too_large": 413,
     "sheet_too_large": 413,
     "webhook_too_large": 413,
@@ -55,6 +56,8 @@ STATUS_OF: Mapping[str, int] = {
     "payment_not_found": 404,
     "rate_not_found": 404,
     "transfer_unknown": 404,
+    "webhook_endpoint_not_found": 404,
+    "webhook_message_not_found": 404,
     "method_not_allowed": 405,
     # what was there before
     "api_key_limit_reached": 409,
@@ -71,6 +74,8 @@ STATUS_OF: Mapping[str, int] = {
     "reservation_ended": 409,
     "transfer_id_reused": 409,
     "usage_event_reused": 409,
+    "webhook_endpoint_disabled": 409,
+    "webhook_endpoint_limit_reached": 409,
     # what cannot be done with it
     "discount_refused": 422,
     "free_terms_refused": 422,
@@ -106,6 +111,7 @@ STATUS_OF: Mapping[str, int] = {
     "billing_unavailable": 503,
     "gateway_stopping": 503,
     "database_not_ready": 503,
+    "outbound_not_configured": 503,
     "payments_not_configured": 503,
     "provider_rate_limited": 503,
     "provider_unavailable": 503,

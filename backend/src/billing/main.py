@@ -40,6 +40,7 @@ from billing.quotas import endpoints as quotas
 from billing.usage import endpoints as usage
 from billing.wallets import endpoints as wallets
 from billing.webhooks import endpoints as webhooks
+from billing.webhooks.outbound import endpoints as outbound
 from billing.wiring.feature_flags import Doors
 from billing.wiring.middleware import BasePath, Bugs, FlaggedDoors, RequestIds
 from billing.wiring.readiness import Readiness
@@ -60,6 +61,7 @@ def create_app(services: Services) -> FastAPI:
         customers.router,
         payments.router,
         webhooks.router,
+        outbound.router,
         quotas.router,
         quotas.admin_router,
         usage.router,

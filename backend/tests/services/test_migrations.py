@@ -61,6 +61,10 @@ MAY = {
     "spending_periods": APPEND,
     "usage_events": APPEND,
     "wallets": APPEND | {"UPDATE"},
+    "webhook_deliveries": APPEND,
+    "webhook_endpoints": APPEND | {"DELETE"},
+    "webhook_messages": APPEND,
+    "webhook_secrets": APPEND,
     "webhook_refusals": APPEND,
 }
 # Columns that it may change where it may not change the row.
@@ -104,6 +108,28 @@ MAY_UPDATE = {
     "sign_in_attempts": {"attempts", "window_ends_at"},
     "spending_limits": {"cap_micros"},
     "spending_periods": {"spent_micros", "reserved_micros"},
+    "webhook_deliveries": {
+        "status",
+        "attempts",
+        "last_outcome",
+        "last_status",
+        "last_attempted_at",
+        "due_at",
+        "ended_at",
+    },
+    "webhook_endpoints": {
+        "url",
+        "description",
+        "event_types",
+        "status",
+        "disabled_reason",
+        "disabled_at",
+        "failing_since",
+        "last_failed_at",
+        "due_at",
+    },
+    "webhook_messages": {"routed_at"},
+    "webhook_secrets": {"expires_at"},
     "webhook_refusals": {"count"},
 }
 

@@ -37,6 +37,7 @@ class Queue(StrEnum):
     USAGE = "billing-usage"
     INVOICE = "billing-invoice"
     PAYMENT_SYNC = "billing-payment-sync"
+    OUTBOUND = "billing-outbound"
     SCHEDULER = "billing-scheduler"
 
 
@@ -53,6 +54,7 @@ QUEUE_RULES = {
     Queue.USAGE: QueueRules(concurrency=5, attempts_max=3, first_wait_seconds=1),
     Queue.INVOICE: QueueRules(concurrency=2, attempts_max=3, first_wait_seconds=2),
     Queue.PAYMENT_SYNC: QueueRules(concurrency=5, attempts_max=5, first_wait_seconds=2),
+    Queue.OUTBOUND: QueueRules(concurrency=10, attempts_max=3, first_wait_seconds=2),
     Queue.SCHEDULER: QueueRules(concurrency=1, attempts_max=1, first_wait_seconds=1),
 }
 

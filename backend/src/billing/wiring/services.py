@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
+from datetime import timedelta
 
 from argon2 import PasswordHasher
 from sqlalchemy.engine import URL
@@ -69,6 +70,12 @@ from billing.wallets.invariants import WalletVerifier
 from billing.wallets.service import WalletService
 from billing.webhooks import jobs as webhook_jobs
 from billing.webhooks.doorkeeper import Doorkeeper
+from billing.webhooks.outbound import jobs as outbound_jobs
+from billing.webhooks.outbound.adapters.http_carrier import HttpCarrier
+from billing.webhooks.outbound.addresses import AddressPolicy
+from billing.webhooks.outbound.delivering import Dispatcher
+from billing.webhooks.outbound.service import EndpointService, Limits
+from billing.webhooks.outbound.signing import SigningKeys
 from billing.webhooks.ports import NotificationHandler
 from billing.webhooks.refusals import RefusalCounter
 from billing.webhooks.rules import Provider
@@ -106,6 +113,8 @@ class Services:
     topups: TopupService
     doorkeeper: Doorkeeper
     inbox: InboxService
+    webhook_endpoints: EndpointService
+    dispatcher: Dispatcher
     gateway_settings: GatewaySettings
     gateway: GatewayService
     price_board: PriceBoard
@@ -133,6 +142,8 @@ class _Terms:
     routes: RouteTable
     public_address: PublicAddress
     returns: ReturnRules
+    outbound_policy: AddressPolicy
+    signing_keys: SigningKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +189,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         begin=ground.begin, audit=ground.audit, checkout=checkout, offer=terms.offer, returns=terms.returns
     )
     upstream = HttpUpstream(settings.gateway)
+    carrier = HttpCarrier(terms.outbound_policy)
     gateway = _gateway(settings, terms, ground, core, upstream)
     doorkeeper = _doorkeeper(terms, ground)
     inbox = _inbox(ground, job_queue, parts.states, provider)
@@ -202,6 +214,8 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         topups=topups,
         doorkeeper=doorkeeper,
         inbox=inbox,
+        webhook_endpoints=_webhook_endpoints(settings, terms, ground),
+        dispatcher=_dispatcher(terms, ground, job_queue, carrier),
         gateway_settings=settings.gateway,
         gateway=gateway,
         price_board=_price_board(settings, terms, ground, core),
@@ -219,6 +233,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         await gateway.close()
         await doorkeeper.close()
         await upstream.close()
+        await carrier.aclose()
         if provider is not None:
             await provider.aclose()
         await ground.engine.dispose()
@@ -228,6 +243,7 @@ def register_jobs(built: Services) -> None:
     """Says what workers can do."""
     queue = built.job_queue
     webhook_jobs.register(queue, built.inbox)
+    outbound_jobs.register(queue, built.dispatcher)
     wallet_jobs.register(queue, built.wallets)
     quota_jobs.register(queue, built.quotas)
     gateway_jobs.register(queue, built.abandoned_streams)
@@ -255,6 +271,8 @@ def _terms(settings: Settings) -> _Terms:
         routes=settings.gateway.read_routes(),
         public_address=public_address,
         returns=ReturnRules(public_address, settings.payments.allowed_origins()),
+        outbound_policy=settings.outbound.address_policy(),
+        signing_keys=settings.outbound.signing_keys(),
     )
 
 
@@ -304,6 +322,30 @@ def _inbox(
 def _doorkeeper(terms: _Terms, ground: _Ground) -> Doorkeeper:
     refusals = RefusalCounter(begin=ground.begin, clock=ground.clock)
     return Doorkeeper(policies=terms.trust_policies, clock=ground.clock, refusals=refusals)
+
+
+def _webhook_endpoints(settings: Settings, terms: _Terms, ground: _Ground) -> EndpointService:
+    outbound = settings.outbound
+    return EndpointService(
+        begin=ground.begin,
+        clock=ground.clock,
+        ids=ground.ids,
+        audit=ground.audit,
+        policy=terms.outbound_policy,
+        keys=terms.signing_keys,
+        limits=Limits(outbound.endpoints_max, timedelta(hours=outbound.rotation_overlap_hours)),
+    )
+
+
+def _dispatcher(terms: _Terms, ground: _Ground, job_queue: JobQueue, carrier: HttpCarrier) -> Dispatcher:
+    return Dispatcher(
+        begin=ground.begin,
+        clock=ground.clock,
+        ids=ground.ids,
+        job_queue=job_queue,
+        carrier=carrier,
+        keys=terms.signing_keys,
+    )
 
 
 def _rate_desk(terms: _Terms, ground: _Ground, pricing: PricingService) -> RateDesk:

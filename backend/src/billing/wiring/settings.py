@@ -22,6 +22,7 @@ from billing.payments.settings import PaymentSettings
 from billing.pricing.settings import PricingSettings
 from billing.quotas.settings import QuotaSettings
 from billing.wallets.settings import WalletSettings
+from billing.webhooks.outbound.settings import OutboundSettings
 from billing.webhooks.settings import WebhookSettings
 
 
@@ -115,6 +116,7 @@ class Settings:
     payments: PaymentSettings
     receipts: ReceiptSettings
     webhooks: WebhookSettings
+    outbound: OutboundSettings
     gateway: GatewaySettings
     pages: PagesSettings
 
@@ -131,6 +133,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     PaymentSettings,
     ReceiptSettings,
     WebhookSettings,
+    OutboundSettings,
     GatewaySettings,
     PagesSettings,
 )
@@ -155,6 +158,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         payments=read_group(PaymentSettings, environ),
         receipts=read_group(ReceiptSettings, environ),
         webhooks=read_group(WebhookSettings, environ),
+        outbound=read_group(OutboundSettings, environ),
         gateway=read_group(GatewaySettings, environ),
         pages=read_group(PagesSettings, environ),
     )

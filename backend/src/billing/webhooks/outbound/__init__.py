@@ -1,0 +1,1 @@
+"""Webhooks to customers: what happened to an account, told to the addresses that its people named."""
