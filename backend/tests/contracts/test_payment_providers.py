@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backend.tests.builders.providers import Ability, Opening, SimulatedProvider, Start
+from backend.tests.builders.stripe import stripe_under_test
 from backend.tests.builders.wallets import rub
 from backend.tests.builders.yookassa import yookassa_under_test
 from billing.kit.ids import Ids
@@ -31,7 +33,7 @@ from billing.payments.rules import (
     RefundStatus,
 )
 
-SIMULATED: Mapping[str, Start] = {"yookassa": yookassa_under_test}
+SIMULATED: Mapping[str, Start] = {"stripe": stripe_under_test, "yookassa": yookassa_under_test}
 
 CHANGES = ("create_payment", "capture", "cancel", "refund")
 
@@ -407,14 +409,53 @@ class TestHowACallEnds:
         with pytest.raises(ProviderUnavailable):
             await under_test.impatient.get_payment(begun.id)
 
-    @pytest.mark.parametrize("kind", ["malformed_json", "empty_body"])
-    async def test_a_spoilt_answer_is_malformed(
+    @pytest.mark.parametrize("kind", ["malformed_json", "empty_body", "wrong_json"])
+    async def test_a_spoilt_answer_is_malformed_and_the_payment_may_be_there(
         self, under_test: SimulatedProvider, order: PaymentOrder, kind: str
     ) -> None:
         await under_test.backstage.go_wrong(kind, "create_payment")
 
         with pytest.raises(ProviderMalformed):
             await under_test.impatient.create_payment(order)
+
+        assert (await under_test.provider.create_payment(order)).status is ProviderStatus.PENDING
+        assert await under_test.backstage.payments_count() == 1
+
+    @pytest.mark.parametrize("kind", ["malformed_json", "wrong_json"])
+    async def test_a_question_with_a_spoilt_answer_is_malformed(
+        self, under_test: SimulatedProvider, order: PaymentOrder, kind: str
+    ) -> None:
+        begun = await under_test.provider.create_payment(order)
+        await under_test.backstage.go_wrong(kind, "get_payment")
+
+        with pytest.raises(ProviderMalformed):
+            await under_test.impatient.get_payment(begun.id)
+
+    async def test_an_answer_that_comes_drop_by_drop_has_no_more_time_than_another(
+        self, under_test: SimulatedProvider, order: PaymentOrder
+    ) -> None:
+        await under_test.backstage.go_wrong("slow_drip", "create_payment", seconds=30)
+        asked_at = asyncio.get_running_loop().time()
+
+        with pytest.raises(ProviderAmbiguous):
+            await under_test.impatient.create_payment(order)
+
+        assert asyncio.get_running_loop().time() - asked_at < 2
+
+    async def test_a_provider_that_is_down_is_left_alone(
+        self, under_test: SimulatedProvider, order: PaymentOrder
+    ) -> None:
+        begun = await under_test.provider.create_payment(order)
+        await under_test.backstage.go_wrong("unavailable", "get_payment", times=5)
+        for _ in range(5):
+            with pytest.raises(ProviderUnavailable):
+                await under_test.impatient.get_payment(begun.id)
+
+        with pytest.raises(ProviderUnavailable) as refused:
+            await under_test.impatient.get_payment(begun.id)
+
+        assert 1 <= (refused.value.retry_after_seconds or 0) <= 20
+        assert len(await under_test.backstage.calls("get_payment")) == 5
 
     async def test_too_many_calls_says_how_long_to_wait(
         self, under_test: SimulatedProvider, order: PaymentOrder
