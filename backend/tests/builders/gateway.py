@@ -46,6 +46,7 @@ from billing.quotas.invariants import FreeUsageVerifier, QuotaVerifier
 from billing.quotas.rules import NOTHING, Amounts, FreeStanding, FreeTerms
 from billing.quotas.service import QuotaService
 from billing.quotas.settings import QuotaSettings
+from billing.subscriptions.entitlements import Entitlements
 from billing.usage.invariants import UsageVerifier
 from billing.usage.rules import UsageEvent
 from billing.usage.service import UsageService
@@ -309,6 +310,7 @@ def build_gate(
     clock, ids = wallets.clock, wallets.ids
     pricing = PricingService(ids)
     catalog = ModelCatalog(pricing, clock, routes, RUB)
+    entitlements = Entitlements(RUB)
     quotas = QuotaService(
         begin=begin,
         clock=clock,
@@ -317,6 +319,7 @@ def build_gate(
         models=catalog,
         people=town.service,
         settings=QuotaSettings(BILLING_FREE_STARTS_PER_NETWORK=starts_per_network),
+        plans=entitlements,
     )
     usage = UsageService(begin)
     service = GatewayService(
@@ -328,6 +331,7 @@ def build_gate(
         quotas=quotas,
         wallets=wallets.service,
         usage=usage,
+        entitlements=entitlements,
         catalog=catalog,
         routes=routes,
         upstream=upstream,

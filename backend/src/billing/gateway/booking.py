@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from billing.gateway.calls import Call, Funding, Outcome, cost_of
+from billing.gateway.calls import Call, Funding, Outcome, cost_of, raw_cost_of
 from billing.kit.clock import Clock
 from billing.kit.money import Money
 from billing.kit.unit_of_work import UnitOfWork
@@ -68,7 +68,7 @@ class Booker:
     def event(self, call: Call, funding: Funding, outcome: Outcome) -> UsageEvent:
         """Everything that is to be said about the operation, as of now."""
         now = self._clock.now()
-        raw_cost = cost_of(outcome, funding)
+        raw_cost = raw_cost_of(outcome, funding)
         is_free = funding.source is BillingSource.LEAD_MAGNET
         return UsageEvent(
             operation_id=call.operation_id,
@@ -84,8 +84,8 @@ class Booker:
             model_used=storable(outcome.model_used),
             quantities=outcome.measured.quantities,
             raw_cost=raw_cost,
-            charged=Money.zero(raw_cost.currency) if is_free else raw_cost,
-            discount_percent=0,
+            charged=Money.zero(raw_cost.currency) if is_free else cost_of(outcome, funding),
+            discount_percent=0 if is_free else funding.entitlement.discount_percent,
             rates=funding.rates[outcome.target.priced_as].to_json(),
             estimate_reason=outcome.measured.estimate_reason,
             latency_ms=int((now - call.began_at).total_seconds() * 1000),

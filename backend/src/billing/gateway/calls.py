@@ -13,6 +13,7 @@ from billing.gateway.rules.paid_request import PaidRequest
 from billing.gateway.rules.routes import ModelRoute, UpstreamTarget
 from billing.kit.money import Money
 from billing.pricing.rules import RateSnapshot, price_of
+from billing.subscriptions.entitlements import NO_PLAN, Entitlement
 from billing.usage.rules import BillingSource
 from billing.wallets.rules import OperationId, WalletId
 
@@ -33,7 +34,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Funding:
-    """Who pays for the call, and at which rates: those of the moment in which it was let in.
+    """Who pays for the call, at which rates and with what of a plan: those of the moment in which it was let in.
 
     `rates` has those of every target that may answer, by the model that the target is priced as; `held` is what the
     wallet has set aside, nothing for a free call. `available` is what the wallet has beside it, where that is known.
@@ -44,6 +45,7 @@ class Funding:
     rates: Mapping[str, RateSnapshot]
     held: Money
     available: Money | None = None
+    entitlement: Entitlement = NO_PLAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,5 +101,11 @@ class StreamedAnswer:
 
 
 def cost_of(outcome: Outcome, funding: Funding) -> Money:
-    """The price of what was used, at the rates of the target that answered."""
+    """What the wallet pays for what was used: at the rates of the target that answered, less the plan's discount."""
+    rates = funding.rates[outcome.target.priced_as]
+    return price_of(outcome.measured.quantities, rates, funding.entitlement.discount_percent)
+
+
+def raw_cost_of(outcome: Outcome, funding: Funding) -> Money:
+    """The price of what was used, without any discount."""
     return price_of(outcome.measured.quantities, funding.rates[outcome.target.priced_as])

@@ -21,9 +21,10 @@ from billing.wallets.service import WalletService
 class Quote:
     """The most that a call can cost, and who would pay.
 
-    `at_most` is the price of `quantities` at `rates`: those of the dearest upstream that may answer. `charged_at_most`
-    is what the wallet would be charged: nothing for a free call. `billing_source` is None where the call would be
-    refused; `refusal` says why, with its numbers. `available` is what the wallet has now.
+    `at_most` is the price of `quantities` at `rates`, less the discount of the account's plan; the rates are those of
+    the dearest upstream that may answer. `charged_at_most` is what the wallet would be charged: nothing for a free
+    call. `billing_source` is None where the call would be refused; `refusal` says why, with its numbers. `available` is
+    what the wallet has now.
     """
 
     call: Call
@@ -60,9 +61,12 @@ class Quoter:
             return tried.quote
 
     async def _try_out(self, uow: UnitOfWork, call: Call) -> NoReturn:
-        rates = await self._funder.rates(uow, call)
+        plan, rates = await self._funder.rates(uow, call)
         at_most, dearest = max(
-            ((highest_price_of(snapshot, call.request.bounds(snapshot)), snapshot) for snapshot in rates.values()),
+            (
+                (highest_price_of(snapshot, call.request.bounds(snapshot), plan.discount_percent), snapshot)
+                for snapshot in rates
+            ),
             key=lambda priced: priced[0].micros,
         )
         wallet_id = await self._wallets.of_account(uow, call.principal.account_id, at_most.currency)

@@ -149,6 +149,7 @@ def _progress(checkpoint: Checkpoint) -> dict[str, Any]:
                 "model_priced": event.model_priced,
                 "model_used": event.model_used,
                 "discount_percent": event.discount_percent,
+                "charged_micros": event.charged.micros,
                 "rates": event.rates,
                 "correlation_id": event.correlation_id,
             }
@@ -165,6 +166,8 @@ def _progress(checkpoint: Checkpoint) -> dict[str, Any]:
 def _as_checkpoint(row: Row[Any]) -> Checkpoint:
     source, raw_cost = BillingSource(row.billing_source), Money(row.raw_cost_micros, Currency(row.currency))
     told = row.event
+    # Of a stream that the version before this one let in nothing says what is charged: there were no discounts.
+    undiscounted = raw_cost.micros if source is BillingSource.PAYG else 0
     event = UsageEvent(
         operation_id=OperationId(row.operation_id),
         account_id=AccountId(row.account_id),
@@ -179,7 +182,7 @@ def _as_checkpoint(row: Row[Any]) -> Checkpoint:
         model_used=told["model_used"],
         quantities={Unit(unit): quantity for unit, quantity in row.quantities.items()},
         raw_cost=raw_cost,
-        charged=raw_cost if source is BillingSource.PAYG else Money.zero(raw_cost.currency),
+        charged=Money(told.get("charged_micros", undiscounted), raw_cost.currency),
         discount_percent=told["discount_percent"],
         rates=told["rates"],
         estimate_reason=None if row.estimate_reason is None else EstimateReason(row.estimate_reason),

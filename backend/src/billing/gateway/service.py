@@ -38,6 +38,7 @@ from billing.pricing.rules import RateSnapshot
 from billing.pricing.service import PricingService
 from billing.quotas.rules import NotAvailable, Reserved
 from billing.quotas.service import QuotaService
+from billing.subscriptions.entitlements import Entitlements
 from billing.usage.rules import UsageEvent
 from billing.usage.service import UsageService
 from billing.wallets.rules import OperationId
@@ -68,6 +69,7 @@ class GatewayService:
         quotas: QuotaService,
         wallets: WalletService,
         usage: UsageService,
+        entitlements: Entitlements,
         catalog: ModelCatalog,
         routes: RouteTable,
         upstream: ModelUpstream,
@@ -85,7 +87,9 @@ class GatewayService:
         self._catalog = catalog
         self._routes = routes
         self._forwarder = Forwarder(upstream)
-        self._funder = Funder(pricing=pricing, quotas=quotas, wallets=wallets, currency=currency)
+        self._funder = Funder(
+            pricing=pricing, quotas=quotas, wallets=wallets, entitlements=entitlements, currency=currency
+        )
         self._quoter = Quoter(begin=begin, funder=self._funder, wallets=wallets)
         self._booker = Booker(clock=clock, quotas=quotas, wallets=wallets, usage=usage)
         books = Books(

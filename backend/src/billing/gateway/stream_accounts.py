@@ -185,7 +185,13 @@ class StreamAccounts:
         try:
             with failing_closed():
                 async with self._books.turns.at(self._call.principal.account_id), self._books.begin() as uow:
-                    hold = await self._books.wallets.extend(uow, self._funding.wallet_id, self._operation_id, amount)
+                    hold = await self._books.wallets.extend(
+                        uow,
+                        self._funding.wallet_id,
+                        self._operation_id,
+                        amount,
+                        plan_caps=self._funding.entitlement.caps,
+                    )
         except BillingUnavailable:
             raise
         except BillingError as refusal:
@@ -200,13 +206,14 @@ class StreamAccounts:
         if growth_to(used, self._reserved) == NOTHING:
             return
         began_with, reserved = self._call.request.free_bounds, self._reserved
+        extra = self._funding.entitlement.quotas
         step = Amounts(*(began_with.of(metric) if used.of(metric) > reserved.of(metric) else 0 for metric in Metric))
         try:
             with failing_closed():
                 async with self._books.turns.at(self._call.principal.account_id), self._books.begin() as uow:
-                    grown = await self._books.quotas.extend(uow, self._operation_id, used + step)
+                    grown = await self._books.quotas.extend(uow, self._operation_id, used + step, extra=extra)
                     if isinstance(grown, NotAvailable):
-                        grown = await self._books.quotas.extend(uow, self._operation_id, used)
+                        grown = await self._books.quotas.extend(uow, self._operation_id, used, extra=extra)
         except ReservationEnded as ended:
             raise StreamEnds(ended) from ended
         if isinstance(grown, NotAvailable):

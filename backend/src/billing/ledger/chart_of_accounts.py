@@ -40,6 +40,7 @@ class AccountMeaning:
 
 
 REVENUE = SystemAccount("revenue")
+PLAN_SALES = SystemAccount("plan_sales")
 PROMOTIONS = SystemAccount("promotions")
 BREAKAGE = SystemAccount("breakage")
 REFUNDS = SystemAccount("refunds")
@@ -60,6 +61,7 @@ CHART = (
     ),
     AccountMeaning("provider:<name>", Sign.NEGATIVE, "Clearing: what a payment provider took from customers for us."),
     AccountMeaning(REVENUE, Sign.POSITIVE, "What customers have been charged for use."),
+    AccountMeaning(PLAN_SALES, Sign.POSITIVE, "What customers paid for plans; their periods say for which time."),
     AccountMeaning(PROMOTIONS, Sign.NEGATIVE, "Credit given away."),
     AccountMeaning(BREAKAGE, Sign.POSITIVE, "Credit that expired unused."),
     AccountMeaning(REFUNDS, Sign.EITHER, "Refunds on their way between wallet and provider."),

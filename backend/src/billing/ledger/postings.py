@@ -26,6 +26,7 @@ class TransferKind(StrEnum):
     BREAKAGE = "breakage"
     ADJUSTMENT = "adjustment"
     WRITE_OFF = "write_off"
+    SALE = "sale"
     REFUND = "refund"
     DISPUTE = "dispute"
     PROVIDER_FEE = "provider_fee"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from billing.kit.unit_of_work import Begin
-from billing.payments.errors import ProviderFailure, ProviderMalformed
+from billing.payments.errors import PaymentUnderReview, ProviderFailure, ProviderMalformed
 from billing.payments.ports import EventSubject, PaymentProvider, ProviderEvent
 from billing.payments.provider_states import Applied, Outcome, ProviderStates
 from billing.payments.read_back import ReadBack
@@ -35,6 +35,8 @@ class PaymentNotifications:
             applied = await self._read_back.named(payment_id, with_all=event.subject is not EventSubject.PAYMENT)
         except ProviderFailure as failure:
             return Handling(Verdict.LATER, failure.code)
+        except PaymentUnderReview as review:
+            return Handling(Verdict.QUARANTINED, "cannot be fulfilled: " + ", ".join(review.differences))
         return _handling(event, applied)
 
     async def _payment_of(self, event: ProviderEvent) -> ProviderPaymentId | None:

@@ -13,6 +13,7 @@ from billing.kit.money import Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments import repository
 from billing.payments.dispute_states import DisputeStates
+from billing.payments.fees import ProviderFees
 from billing.payments.news import PaymentNews
 from billing.payments.ports import ProviderDispute, ProviderPayment, ProviderRefund
 from billing.payments.purposes import MethodKeeper, Purposes
@@ -90,6 +91,7 @@ class ProviderStates:
         disputes: DisputeStates,
         methods: MethodKeeper,
         news: PaymentNews,
+        fees: ProviderFees,
         clock: Clock,
     ) -> None:
         self._purposes = purposes
@@ -97,6 +99,7 @@ class ProviderStates:
         self._disputes = disputes
         self._methods = methods
         self._news = news
+        self._fees = fees
         self._clock = clock
 
     async def apply_provider_state(
@@ -178,9 +181,10 @@ class ProviderStates:
             next_check_at=None,
             **changes,
         )
-        await self._purposes[payment.purpose].succeeded(uow, succeeded)
+        # First the method: what is bought may want to be paid with it again.
         if payment.saves_method and seen.method is not None and seen.method.is_saved:
             await self._methods.kept(uow, succeeded, seen.method)
+        await self._purposes[payment.purpose].succeeded(uow, succeeded)
         return succeeded
 
     async def _canceled(self, uow: UnitOfWork, payment: Payment, why: Cancellation, changes: dict[str, Any]) -> Payment:
@@ -197,10 +201,10 @@ class ProviderStates:
             payment = await self._refunds.apply(uow, payment, picture.refunds)
         if picture.disputes:
             payment = await self._disputes.apply(uow, payment, picture.disputes)
+        if picture.payment.fee is not None:
+            payment = await self._fees.book(uow, payment, picture.payment.fee)
         facts: dict[str, Any] = {}
-        fee, receipt = picture.payment.fee, picture.payment.receipt
-        if fee is not None and fee.currency == payment.amount.currency and fee != payment.fee:
-            facts["fee_micros"] = fee.micros
+        receipt = picture.payment.receipt
         if receipt is not None and receipt is not payment.receipt_status:
             facts["receipt_status"] = receipt.value
         return await self._write_facts(uow, payment, facts)

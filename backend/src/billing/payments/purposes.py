@@ -20,7 +20,12 @@ class Fulfilment(Protocol):
     """
 
     async def succeeded(self, uow: UnitOfWork, payment: Payment) -> None:
-        """The customer's money came, also after the payment was canceled: give what was paid for."""
+        """The customer's money came, also after the payment was canceled: give what was paid for.
+
+        Raises:
+            PaymentUnderReview: the payment does not agree with what it is for; nothing is written then, and a person
+                has to look.
+        """
         ...
 
     async def canceled(self, uow: UnitOfWork, payment: Payment) -> None:

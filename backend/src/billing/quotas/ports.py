@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from billing.customers.identities import PersonIdentity
 from billing.customers.rules import AccountId
+from billing.kit.statements import Question
 from billing.kit.unit_of_work import UnitOfWork
+from billing.quotas.rules import Amounts
 
 
 class ModelsOnOffer(Protocol):
@@ -22,4 +25,12 @@ class People(Protocol):
 
     async def identity_of(self, uow: UnitOfWork, account_id: AccountId) -> PersonIdentity | None:
         """The person, known by digests only; None for an account without people."""
+        ...
+
+
+class PlanQuotas(Protocol):
+    """Knows what an account's paid plan adds to its free quota."""
+
+    def quotas_of(self, account_id: str, now: datetime) -> Question[Amounts]:
+        """What does the plan add now? Nothing where none runs."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -109,6 +109,10 @@ class FreeTerms:
     cycle_days: int
     limits: Amounts
     eligible_models: frozenset[str]
+
+    def with_extra(self, extra: Amounts) -> FreeTerms:
+        """The same terms with so much more of each metric."""
+        return self if extra == NOTHING else replace(self, limits=self.limits + extra)
 
     def to_json(self) -> dict[str, object]:
         """The terms as the audit trail keeps them."""

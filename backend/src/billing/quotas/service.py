@@ -13,7 +13,7 @@ from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.quotas import changes, repository
 from billing.quotas.changes import Ground, Reservation
 from billing.quotas.errors import FreeTermsOutdated, ReservationEnded
-from billing.quotas.ports import ModelsOnOffer, People
+from billing.quotas.ports import ModelsOnOffer, People, PlanQuotas
 from billing.quotas.rules import (
     NOTHING,
     Amounts,
@@ -56,11 +56,14 @@ class QuotaService:
         models: ModelsOnOffer,
         people: People,
         settings: QuotaSettings,
+        plans: PlanQuotas | None = None,
     ) -> None:
+        """`plans` is None where no plans are sold."""
         self._begin = begin
         self._clock = clock
         self._audit = audit
         self._models = models
+        self._plans = plans
         self._settings = settings
         self._starts = Starts(clock=clock, ids=ids, people=people, starts_per_network=settings.starts_per_network)
 
@@ -75,17 +78,19 @@ class QuotaService:
         client_network: str | None = None,
         is_wallet_empty: bool = False,
         ground: Ground | None = None,
+        extra: Amounts = NOTHING,
     ) -> Reserved | NotAvailable:
         """Sets the estimate aside if all of it fits into what is left of the person's cycle.
 
         The cycle stays locked until the transaction ends, so parallel calls never exceed a limit together. An account
         that spends its wallet first gets nothing here until the caller says that the wallet cannot pay.
         `client_network` is the address that the call comes from, or its network; None for calls from inside.
-        `ground` is the answer to `ground_of` in the same transaction, where it was asked together with others.
+        `ground` is the answer to `ground_of` in the same transaction, where it was asked together with others; `extra`
+        is what the account's plan adds to every limit.
         """
         if ground is None:
             ground = await answer(uow, self.ground_of(account_id, model))
-        terms = _terms_for(ground, estimate, is_wallet_empty=is_wallet_empty)
+        terms = _terms_for(ground, estimate, extra, is_wallet_empty=is_wallet_empty)
         if isinstance(terms, NotAvailable):
             return terms
         holder_id = ground.holder_id or await self._starts.begin(
@@ -118,10 +123,12 @@ class QuotaService:
         """Keeps the reservation of a call that still runs from expiring; one that has ended stays as it is."""
         await changes.renew(uow, operation_id, self._clock.now() + self._settings.reservation_ttl)
 
-    async def extend(self, uow: UnitOfWork, operation_id: str, to: Amounts) -> Reserved | NotAvailable:
+    async def extend(
+        self, uow: UnitOfWork, operation_id: str, to: Amounts, *, extra: Amounts = NOTHING
+    ) -> Reserved | NotAvailable:
         """Lets the reservation of a call that still runs grow up to `to`, if all of it fits; it never shrinks.
 
-        The growth counts in the cycle of the reservation, by the terms that are in force now.
+        The growth counts in the cycle of the reservation, by the terms that are in force now; `extra` as in `reserve`.
 
         Raises:
             ReservationEnded: there is no such reservation, or it has ended.
@@ -134,7 +141,7 @@ class QuotaService:
         terms, order = await self.terms(uow), await self.burn_order(uow, reservation.account_id)
         if terms is None or not terms.is_enabled:
             return NotAvailable(Unavailable.DISABLED, burn_order=order)
-        not_free = exhausted(terms, cycle.used + cycle.reserved, growth, order)
+        not_free = exhausted(terms.with_extra(extra), cycle.used + cycle.reserved, growth, order)
         if not_free is not None:
             return not_free
         await changes.grow(uow, reservation, growth)
@@ -185,13 +192,15 @@ class QuotaService:
 
         What another account of the same person has used is used here too, also before this one has begun.
         """
-        found = await repository.current_terms(uow)
+        terms = await self.terms(uow)
+        if terms is not None and self._plans is not None:
+            terms = terms.with_extra(await answer(uow, self._plans.quotas_of(account_id, self._clock.now())))
         holder = await repository.holder_of(uow, account_id)
         holder_id, is_verified = holder.holder_id, True
         if holder_id is None:
             holder_id, is_verified = await self._starts.known_holder(uow, account_id)
         return standing_of(
-            found[1] if found else None,
+            terms,
             await repository.last_cycle(uow, holder_id) if holder_id else None,
             await self._models.models_on_offer(uow),
             self._clock.now(),
@@ -366,7 +375,7 @@ class QuotaService:
         await repository.insert_refused_start(uow, refused, self._clock.now())
 
 
-def _terms_for(ground: Ground, estimate: Amounts, *, is_wallet_empty: bool) -> FreeTerms | NotAvailable:
+def _terms_for(ground: Ground, estimate: Amounts, extra: Amounts, *, is_wallet_empty: bool) -> FreeTerms | NotAvailable:
     """The terms on which the call can be free, or why it is not, whatever is left.
 
     Nobody begins for a call that would never fit.
@@ -378,4 +387,5 @@ def _terms_for(ground: Ground, estimate: Amounts, *, is_wallet_empty: bool) -> F
         return NotAvailable(Unavailable.DISABLED, burn_order=order)
     if not ground.is_model_eligible:
         return NotAvailable(Unavailable.MODEL_NOT_ELIGIBLE, burn_order=order)
-    return exhausted(terms, NOTHING, estimate, order) or terms
+    extended = terms.with_extra(extra)
+    return exhausted(extended, NOTHING, estimate, order) or extended

@@ -31,6 +31,11 @@ class EventKind(StrEnum):
     DISPUTE_OPENED = "dispute.opened"
     DISPUTE_WON = "dispute.won"
     DISPUTE_LOST = "dispute.lost"
+    SUBSCRIPTION_PAID = "subscription.paid"
+    SUBSCRIPTION_RENEWED = "subscription.renewed"
+    SUBSCRIPTION_RENEWAL_FAILED = "subscription.renewal_failed"
+    SUBSCRIPTION_ENDED = "subscription.ended"
+    SUBSCRIPTION_RESTORED = "subscription.restored"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ in which it was placed, so whatever it costs later (also when it is charged late
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from billing.kit.money import Currency, Money
@@ -32,6 +33,11 @@ class CapScope(StrEnum):
 
 
 CapKey = tuple[CapScope, str]
+
+PlanCaps = Mapping[CapScope, int]
+"""What the account's plan lets its wallet spend in a day and in a month, in micros, beside the caps of its owner."""
+
+NO_PLAN_CAPS: PlanCaps = MappingProxyType({})
 
 _REFUSAL: dict[CapScope, type[CapExceeded]] = {
     CapScope.DAY: DailyCapExceeded,
@@ -140,9 +146,26 @@ def require_within_caps(counters: Iterable[Counter], required_micros: int, curre
     )
 
 
+def tightened(counters: Iterable[Counter], plan_caps: PlanCaps) -> list[Counter]:
+    """The counters with the tighter one of their own cap and the plan's; what is spent counts for both alike."""
+    return [_tightened(counter, plan_caps.get(counter.scope)) for counter in counters]
+
+
+def uncounted(caps: Iterable[Cap], plan_caps: PlanCaps) -> set[CapScope]:
+    """The scopes of the plan's caps in which nobody counts yet, because the owner never had a cap there."""
+    return set(plan_caps) - {cap.scope for cap in caps}
+
+
 def placed_in(counters: Sequence[Counter], now: datetime) -> datetime:
     """The moment at which a hold counts as placed: now, or the beginning of the newest period that has begun."""
     return max((now, *(counter.period.starts_at for counter in counters)))
+
+
+def _tightened(counter: Counter, plan_cap: int | None) -> Counter:
+    if plan_cap is None:
+        return counter
+    own = counter.cap_micros
+    return replace(counter, cap_micros=plan_cap if own is None else min(own, plan_cap))
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

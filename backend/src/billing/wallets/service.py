@@ -20,8 +20,9 @@ from billing.ledger.repository import StatementLine
 from billing.ledger.service import LedgerService
 from billing.wallets import changes, repository
 from billing.wallets.alerts import Alert, cap_alerts, low_balance_alerts
-from billing.wallets.caps import placed_in, require_within_caps
+from billing.wallets.caps import NO_PLAN_CAPS, PlanCaps, placed_in, require_within_caps, tightened
 from billing.wallets.changes import Ending, Locked, StoredHold
+from billing.wallets.counting import lock_counted
 from billing.wallets.crediting import credit_details, id_within, require_same_content
 from billing.wallets.errors import OperationEnded, OperationReused
 from billing.wallets.models import HoldStatus, LotSource
@@ -189,10 +190,12 @@ class WalletService:
         *,
         max_reply_cost: Money | None = None,
         spender: Spender | None = None,
+        plan_caps: PlanCaps = NO_PLAN_CAPS,
     ) -> Hold:
         """Sets aside the most that an operation can cost; the same operation again answers its hold.
 
-        `spender` says whose caps count beside the wallet's own, and in which time zone days and months begin.
+        `spender` says whose caps count beside the wallet's own, and in which time zone days and months begin;
+        `plan_caps` bound the wallet beside its own.
 
         Raises:
             MaxReplyCostExceeded: it can cost more than the wallet's or the caller's limit for one reply.
@@ -202,17 +205,17 @@ class WalletService:
         """
         assert at_most.micros >= 0, "a hold is not negative"
         spender = spender or NOBODY
-        locked = await changes.lock(uow, wallet_id, operation_id, now=self._clock.now(), spender=spender)
+        now = self._clock.now()
+        locked = await lock_counted(uow, wallet_id, operation_id, now=now, spender=spender, plan_caps=plan_caps)
         wallet = locked.wallet
         _require_currency(wallet, at_most)
-        now = self._clock.now()
         free = available(locked.lots, wallet.debt_micros, wallet.currency, now)
         if locked.hold is not None:
             if locked.hold.asked_micros != at_most.micros:
                 raise OperationReused(operation_id)
             return _as_hold(locked.hold, free)
         require_within_reply_cost(at_most, (wallet.max_reply_cost, max_reply_cost))
-        counters = [cap.counter_at(now, spender.time_zone) for cap in locked.caps]
+        counters = tightened((cap.counter_at(now, spender.time_zone) for cap in locked.caps), plan_caps)
         require_within_caps(counters, at_most.micros, wallet.currency)
         pieces = plan_hold(locked.lots, wallet.debt_micros, at_most, now)
         stored = StoredHold(
@@ -233,7 +236,15 @@ class WalletService:
         await self._write(uow, placing, TransferKind.HOLD, operation_id, entries)
         return _as_hold(stored, free - Money(total(pieces), wallet.currency))
 
-    async def extend(self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, to: Money) -> Hold:
+    async def extend(
+        self,
+        uow: UnitOfWork,
+        wallet_id: WalletId,
+        operation_id: OperationId,
+        to: Money,
+        *,
+        plan_caps: PlanCaps = NO_PLAN_CAPS,
+    ) -> Hold:
         """Lets an open hold grow to `to`, and its lease begin anew; one that has so much already keeps its amount.
 
         The growth counts in the day and month in which the hold was placed, and refusals speak of the growth.
@@ -252,7 +263,7 @@ class WalletService:
             raise OperationEnded(operation_id, hold.status.value)
         growth = Money(max(0, to.micros - hold.amount_micros), wallet.currency)
         pieces: tuple[Piece, ...] = ()
-        counters = locked.counters()
+        counters = tightened(locked.counters(), plan_caps)
         if growth.micros:
             client_limit = None if hold.reply_limit_micros is None else Money(hold.reply_limit_micros, wallet.currency)
             require_within_reply_cost(to, (wallet.max_reply_cost, client_limit))

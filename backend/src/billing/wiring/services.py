@@ -61,6 +61,7 @@ from billing.pricing.service import PricingService
 from billing.quotas import jobs as quota_jobs
 from billing.quotas.invariants import FreeUsageVerifier, QuotaVerifier
 from billing.quotas.service import QuotaService
+from billing.subscriptions.entitlements import Entitlements
 from billing.usage.invariants import UsageVerifier
 from billing.usage.service import UsageService
 from billing.wallets import jobs as wallet_jobs
@@ -167,6 +168,7 @@ class _Core:
     catalog: ModelCatalog
     quotas: QuotaService
     usage: UsageService
+    entitlements: Entitlements
 
 
 @asynccontextmanager
@@ -371,6 +373,7 @@ def _core(settings: Settings, terms: _Terms, ground: _Ground) -> _Core:
     begin, clock, ids, audit = ground.begin, ground.clock, ground.ids, ground.audit
     pricing = PricingService(ids)
     catalog = ModelCatalog(pricing, clock, terms.routes, terms.currency)
+    entitlements = Entitlements(terms.currency)
     customers = CustomersService(
         begin,
         clock,
@@ -393,8 +396,10 @@ def _core(settings: Settings, terms: _Terms, ground: _Ground) -> _Core:
             models=catalog,
             people=customers,
             settings=settings.quotas,
+            plans=entitlements,
         ),
         usage=UsageService(begin),
+        entitlements=entitlements,
     )
 
 
@@ -408,6 +413,7 @@ def _gateway(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, up
         quotas=core.quotas,
         wallets=core.wallets,
         usage=core.usage,
+        entitlements=core.entitlements,
         catalog=core.catalog,
         routes=terms.routes,
         upstream=upstream,
