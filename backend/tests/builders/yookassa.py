@@ -44,7 +44,8 @@ class SimulatedYookassa:
         """
         for part in ("faults", "calls"):
             (await self.control.delete(part)).raise_for_status()
-        await self._put("refunds/mode", {"mode": "succeed"})
+        for part, mode in (("refunds", "succeed"), ("receipts", "succeed"), ("notifications", "deliver")):
+            await self._put(f"{part}/mode", {"mode": mode})
         state = (await self.control.get("state")).json()
         return replace(self, payments_before=len(state["payments"]), refunds_before=len(state["refunds"]))
 
@@ -100,6 +101,17 @@ class SimulatedYookassa:
     async def hold_refunds(self) -> None:
         """Refunds stay pending from now on, until the next test."""
         await self._put("refunds/mode", {"mode": "wait"})
+
+    async def let_receipts(self, mode: str) -> None:
+        """Receipts of money that moves `succeed`, `wait` or `cancel` from now on, until the next test."""
+        await self._put("receipts/mode", {"mode": mode})
+
+    async def end_receipts(self, *, is_good: bool) -> None:
+        """Every receipt that waits is registered or refused."""
+        state = (await self.control.get("state")).json()
+        for receipt in state["receipts"]:
+            if receipt["status"] == "pending":
+                await self._post(f"receipts/{receipt['id']}/{'succeed' if is_good else 'cancel'}")
 
     async def end_refund(self, provider_refund_id: str, *, is_good: bool) -> None:
         """A pending refund succeeds or is cancelled."""

@@ -26,7 +26,16 @@ _ERROR_STATUS = {
     FaultKind.GATEWAY_TIMEOUT: 504,
 }
 _PROXY_SPEAKS = frozenset({FaultKind.BAD_GATEWAY_HTML, FaultKind.GATEWAY_TIMEOUT})
-_SPOILS_THE_ANSWER = frozenset({FaultKind.EMPTY_BODY, FaultKind.HALF_RESPONSE, FaultKind.MALFORMED_JSON})
+_OTHER_SHAPE = b'{"result": [{"ok": true}, 42], "message": "welcome"}'
+_SPOILS_THE_ANSWER = frozenset(
+    {
+        FaultKind.EMPTY_BODY,
+        FaultKind.HALF_RESPONSE,
+        FaultKind.MALFORMED_JSON,
+        FaultKind.SLOW_DRIP,
+        FaultKind.WRONG_JSON,
+    }
+)
 _CUTS = frozenset({FaultKind.RESET, FaultKind.HALF_RESPONSE})
 
 
@@ -171,9 +180,12 @@ async def _spoil(fault: Fault, visit: Visit, answer: Answer) -> None:
     if fault.kind is FaultKind.HALF_RESPONSE:
         await visit.send_answer(answer, cut_at=half)
         await visit.cut(reset=False)
-        return
-    answer.body = answer.body[:half] if fault.kind is FaultKind.MALFORMED_JSON else b""
-    await visit.send_answer(answer)
+    elif fault.kind is FaultKind.SLOW_DRIP:
+        await visit.drip(answer, seconds=fault.seconds)
+    else:
+        spoilt = {FaultKind.MALFORMED_JSON: answer.body[:half], FaultKind.WRONG_JSON: _OTHER_SHAPE}
+        answer.body = spoilt.get(fault.kind, b"")
+        await visit.send_answer(answer)
 
 
 def _as_call(scope: Scope, body: Any, operation: str, fault: Fault | None) -> Call:

@@ -25,6 +25,10 @@ class FaultKind(StrEnum):
     """Status 200, `application/json`, and a body that stops in the middle of the document."""
     EMPTY_BODY = "empty_body"
     """Status 200, `application/json`, nothing else."""
+    WRONG_JSON = "wrong_json"
+    """Status 200, and good JSON of a shape that nobody asked for."""
+    SLOW_DRIP = "slow_drip"
+    """The right answer, a byte at a time: so slowly that all of it takes `seconds`."""
     ALTERED = "altered"
     """The right answer with `changes` merged in as RFC 7396 says: a wrong amount, a forged extra, a missing member.
 

@@ -1,6 +1,7 @@
 """One call of a simulator with its body already read, and the ways to answer it."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -69,6 +70,22 @@ class Visit:
         await self.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
         body = answer.body[:cut_at]
         await self.send({"type": "http.response.body", "body": body, "more_body": cut_at is not None})
+
+    async def drip(self, answer: Answer, *, seconds: float) -> None:
+        """Sends an answer byte by byte, so that its body takes so long; ends earlier when the client goes away."""
+        await self.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers()})
+        left = asyncio.ensure_future(self.client_has_left())
+        try:
+            for index in range(len(answer.body)):
+                piece = answer.body[index : index + 1]
+                await self.send({"type": "http.response.body", "body": piece, "more_body": True})
+                if (await asyncio.wait({left}, timeout=seconds / len(answer.body)))[0]:
+                    return
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            left.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await left
 
     async def send_pieces(
         self, answer: Answer, pieces: Iterable[Piece], pause: Callable[[int], Awaitable[bool]]

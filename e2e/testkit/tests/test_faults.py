@@ -106,6 +106,34 @@ class TestLostConnections:
         assert len(yookassa.payments()) == 1
 
 
+class TestASlowDrip:
+    def test_the_right_answer_comes_byte_by_byte(self, yookassa: YookassaRemote, create: Create) -> None:
+        yookassa.plan(Fault(kind=FaultKind.SLOW_DRIP, seconds=0.05))
+
+        answer = create("key-1")
+
+        assert answer.json()["status"] == "pending"
+        assert [call["ending"] for call in yookassa.calls("create_payment", at_least=1, has_ended=True)] == ["whole"]
+
+    def test_no_pause_between_two_bytes_is_long_enough_for_a_client_that_counts_only_silence(
+        self, yookassa: YookassaRemote, api: httpx.Client
+    ) -> None:
+        yookassa.plan(Fault(kind=FaultKind.SLOW_DRIP, operation="get_me", seconds=0.6))
+
+        answer = api.get("/me", timeout=0.3)
+
+        assert answer.json()["test"]
+
+    def test_it_ends_when_its_client_goes_away(self, yookassa: YookassaRemote, api: httpx.Client) -> None:
+        yookassa.plan(Fault(kind=FaultKind.SLOW_DRIP, operation="get_me", seconds=60))
+
+        with api.stream("GET", "/me") as answer:
+            next(answer.iter_raw(1))
+
+        (call,) = yookassa.calls("get_me", at_least=1, has_ended=True)
+        assert (call["ending"], call["status"]) == ("client_left", 200)
+
+
 class TestTheEffect:
     @pytest.mark.parametrize(
         ("kind", "effect", "payments"),
@@ -165,6 +193,17 @@ class TestSpoiledAnswers:
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
         with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
             answer.json()
+        assert len(yookassa.payments()) == 1
+
+    def test_a_good_status_can_come_with_good_json_of_another_shape(
+        self, yookassa: YookassaRemote, create: Create
+    ) -> None:
+        yookassa.plan(Fault(kind=FaultKind.WRONG_JSON))
+
+        answer = create("key-1")
+
+        assert answer.status_code == 200
+        assert "id" not in answer.json()
         assert len(yookassa.payments()) == 1
 
     def test_an_answer_can_lie_about_the_amount(
