@@ -132,6 +132,18 @@ class TestMinorUnits:
         assert payable.is_whole_minor_units()
         assert 0 <= payable.micros - micros < coin
 
+    @given(micros=amounts, currency=currencies)
+    def test_rounding_down_gives_the_largest_payable_amount_that_is_not_more(
+        self, micros: int, currency: Currency
+    ) -> None:
+        amount = Money(micros, currency)
+
+        payable = amount.rounded_down_to_minor_unit()
+
+        coin = 10 ** (6 - minor_digits(currency))
+        assert payable.is_whole_minor_units()
+        assert 0 <= micros - payable.micros < coin
+
 
 class TestArithmetic:
     @given(one=amounts, other=amounts)

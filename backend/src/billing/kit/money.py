@@ -83,6 +83,11 @@ class Money:
         step = self._minor_unit_micros()
         return Money(-(-self.micros // step) * step, self.currency)
 
+    def rounded_down_to_minor_unit(self) -> Money:
+        """The largest payable amount that is not more than this one."""
+        step = self._minor_unit_micros()
+        return Money(self.micros // step * step, self.currency)
+
     def _minor_unit_micros(self) -> int:
         return int(10 ** (_MICRO_DIGITS - minor_digits(self.currency)))
 

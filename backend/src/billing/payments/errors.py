@@ -7,6 +7,9 @@ BillingError
 ├── PaymentsNotConfigured      this deployment has no payment provider
 ├── PaymentNotFound            no such payment, or somebody else's
 ├── PaymentUnderReview         the provider's object contradicts our record; nothing was credited
+├── PaymentNotRefundable       its money never came, or its customer's bank wants it back
+├── RefundExceedsPayment       more than is left of the payment
+├── RefundExceedsUnspent       more than its customer has left of what it bought
 └── ProviderFailure            a call to the provider did not end well
     ├── ProviderRejected       the provider said no; nothing happened there
     ├── ProviderRefusedUs      our credentials were refused; nothing happened there
@@ -91,6 +94,42 @@ class PaymentUnderReview(BillingError):
             facts={"payment_id": payment_id},
         )
         self.differences = differences
+
+
+class PaymentNotRefundable(BillingError):
+    """There is nothing that could be given back by a refund."""
+
+    code = "payment_not_refundable"
+
+    def __init__(self, payment_id: str, state: str) -> None:
+        super().__init__(
+            "Only a payment whose money came, and which no bank disputes, can be refunded.",
+            facts={"payment_id": payment_id, "state": state},
+        )
+
+
+class RefundExceedsPayment(BillingError):
+    """More than is left of the payment after its other refunds."""
+
+    code = "refund_exceeds_payment"
+
+    def __init__(self, amount: Money, left: Money) -> None:
+        super().__init__(
+            f"{amount} is more than the {left} that are left of this payment.",
+            facts={"amount": amount.to_decimal(), "left": left.to_decimal(), "currency": amount.currency},
+        )
+
+
+class RefundExceedsUnspent(BillingError):
+    """More than the customer has left of what the payment bought."""
+
+    code = "refund_exceeds_unspent"
+
+    def __init__(self, amount: Money, unspent: Money) -> None:
+        super().__init__(
+            f"Of what this payment bought {unspent} are left; to give back {amount} nevertheless, allow an overdraft.",
+            facts={"amount": amount.to_decimal(), "unspent": unspent.to_decimal(), "currency": amount.currency},
+        )
 
 
 class ProviderFailure(BillingError):
