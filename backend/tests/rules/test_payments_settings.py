@@ -18,6 +18,12 @@ SIMULATED = {
     "YOOKASSA_API_URL": "http://127.0.0.1:9000/v3",
 }
 
+STRIPE = {
+    "IDENTITY_PAYMENT_PROVIDER": "stripe",
+    "STRIPE_ACCOUNT_ID": "acct_1Abc",
+    "STRIPE_SECRET_KEY": "sk_live_1",
+}
+
 
 def settings(**environ: str) -> PaymentSettings:
     return read_group(PaymentSettings, environ)
@@ -32,7 +38,7 @@ class TestTheProvider:
 
     def test_of_another_name_is_refused(self) -> None:
         with pytest.raises(SettingsError, match="IDENTITY_PAYMENT_PROVIDER"):
-            settings(IDENTITY_PAYMENT_PROVIDER="stripe")
+            settings(IDENTITY_PAYMENT_PROVIDER="paypal")
 
     def test_yookassa_with_a_live_key_runs_in_production(self) -> None:
         settings(**REAL).check(is_production=True)
@@ -72,6 +78,43 @@ class TestTheProvider:
 
     def test_keeps_its_secret_to_itself(self) -> None:
         assert "live_secret" not in repr(settings(**REAL))
+
+
+class TestStripe:
+    def test_with_a_live_key_runs_in_production(self) -> None:
+        chosen = settings(**STRIPE)
+
+        chosen.check(is_production=True)
+        assert not chosen.is_test_shop
+
+    @pytest.mark.parametrize("prefix", ["sk_test_", "rk_test_"])
+    def test_with_a_test_key_moves_play_money_and_runs_elsewhere(self, prefix: str) -> None:
+        chosen = settings(**{**STRIPE, "STRIPE_SECRET_KEY": f"{prefix}1"})
+
+        chosen.check(is_production=False)
+        assert chosen.is_test_shop
+
+    @pytest.mark.parametrize(
+        ("changed", "problem"),
+        [
+            ({"STRIPE_SECRET_KEY": "sk_test_1"}, "Production takes no play money"),
+            ({"STRIPE_API_URL": "https://stripe.example"}, "STRIPE_API_URL must be"),
+            ({"STRIPE_API_URL": "ftp://api.stripe.com"}, "STRIPE_API_URL is not an http"),
+            ({"STRIPE_SECRET_KEY": "pk_live_1"}, "STRIPE_SECRET_KEY is not a secret key"),
+            ({"STRIPE_SECRET_KEY": ""}, "STRIPE_SECRET_KEY is missing"),
+            ({"STRIPE_ACCOUNT_ID": ""}, "STRIPE_ACCOUNT_ID is missing"),
+        ],
+    )
+    def test_that_cannot_be_what_was_meant_is_refused(self, changed: dict[str, str], problem: str) -> None:
+        with pytest.raises(SettingsError, match=problem):
+            settings(**{**STRIPE, **changed}).check(is_production=True)
+
+    def test_an_account_that_is_none_is_refused_when_it_is_read(self) -> None:
+        with pytest.raises(SettingsError, match="STRIPE_ACCOUNT_ID"):
+            settings(**{**STRIPE, "STRIPE_ACCOUNT_ID": "acct_1/../2"})
+
+    def test_keeps_its_secret_to_itself(self) -> None:
+        assert "sk_live_1" not in repr(settings(**STRIPE))
 
 
 class TestTheOffer:

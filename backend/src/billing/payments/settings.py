@@ -14,7 +14,10 @@ from billing.kit.settings import SettingsGroup
 from billing.payments.rules import TopupOffer, problems_of_offer
 
 YOOKASSA_API_URL = "https://api.yookassa.ru/v3"
-_TEST_KEY_PREFIX = "test_"
+STRIPE_API_URL = "https://api.stripe.com"
+_YOOKASSA_TEST_KEY = "test_"
+_STRIPE_TEST_KEYS = ("sk_test_", "rk_test_")
+_STRIPE_LIVE_KEYS = ("sk_live_", "rk_live_")
 
 
 class ProviderKind(StrEnum):
@@ -22,6 +25,7 @@ class ProviderKind(StrEnum):
 
     NONE = "none"
     YOOKASSA = "yookassa"
+    STRIPE = "stripe"
     SIMULATOR = "simulator"
     """YooKassa's protocol, spoken by a simulator at `YOOKASSA_API_URL`."""
 
@@ -32,7 +36,7 @@ class PaymentSettings(SettingsGroup):
     provider: ProviderKind = Field(
         alias="IDENTITY_PAYMENT_PROVIDER",
         default=ProviderKind.NONE,
-        description="Who collects top-ups: none, yookassa, or simulator (refused in production).",
+        description="Who collects top-ups: none, yookassa, stripe, or simulator (refused in production).",
     )
     yookassa_shop_id: str = Field(
         alias="YOOKASSA_SHOP_ID", default="", pattern=r"^[0-9]{0,16}$", description="The shop's number at YooKassa."
@@ -44,6 +48,22 @@ class PaymentSettings(SettingsGroup):
         alias="YOOKASSA_API_URL",
         default=YOOKASSA_API_URL,
         description="Where YooKassa's API v3 is; production accepts only the real one.",
+    )
+    stripe_account_id: str = Field(
+        alias="STRIPE_ACCOUNT_ID",
+        default="",
+        pattern=r"^(acct_[0-9A-Za-z]{1,64})?$",
+        description="The account at Stripe that collects; the key must be this account's.",
+    )
+    stripe_secret_key: SecretStr = Field(
+        alias="STRIPE_SECRET_KEY",
+        default=SecretStr(""),
+        description="The account's secret key, or a restricted one that may read the account.",
+    )
+    stripe_api_url: str = Field(
+        alias="STRIPE_API_URL",
+        default=STRIPE_API_URL,
+        description="Where Stripe's API is, without `/v1`; production accepts only the real one.",
     )
     topup_presets: str = Field(
         alias="BILLING_TOPUP_PRESETS",
@@ -74,9 +94,11 @@ class PaymentSettings(SettingsGroup):
 
     @property
     def is_test_shop(self) -> bool:
-        """The shop moves play money: simulators do, and so do YooKassa's test shops, whose keys begin with `test_`."""
+        """The shop moves play money: simulators do, and so do test shops, which their keys tell."""
+        if self.provider is ProviderKind.STRIPE:
+            return self.stripe_secret_key.get_secret_value().startswith(_STRIPE_TEST_KEYS)
         key = self.yookassa_secret_key.get_secret_value()
-        return self.provider is ProviderKind.SIMULATOR or key.startswith(_TEST_KEY_PREFIX)
+        return self.provider is ProviderKind.SIMULATOR or key.startswith(_YOOKASSA_TEST_KEY)
 
     def offer(self, currency: Currency) -> TopupOffer:
         """What can be topped up, in the currency of this deployment's wallets.
@@ -112,28 +134,58 @@ class PaymentSettings(SettingsGroup):
             SettingsError: credentials are missing, the API's address is not one, or play money would be credited in
                 production.
         """
-        problems = () if self.provider is ProviderKind.NONE else self._problems(is_production=is_production)
+        problems = self._problems(is_production=is_production)
         if problems:
             raise SettingsError(tuple(problems))
 
     def _problems(self, *, is_production: bool) -> list[str]:
+        match self.provider:
+            case ProviderKind.NONE:
+                return []
+            case ProviderKind.STRIPE:
+                problems = self._stripe_problems(is_production=is_production)
+                key = "STRIPE_SECRET_KEY"
+            case ProviderKind.YOOKASSA | ProviderKind.SIMULATOR:
+                problems = self._yookassa_problems(is_production=is_production)
+                key = "YOOKASSA_SECRET_KEY"
+        if is_production and self.is_test_shop:
+            problems.append(f"Production takes no play money: IDENTITY_PAYMENT_PROVIDER or {key} is for tests.")
+        return problems
+
+    def _yookassa_problems(self, *, is_production: bool) -> list[str]:
         problems = []
         if not self.yookassa_shop_id:
             problems.append("YOOKASSA_SHOP_ID is missing.")
         if not self.yookassa_secret_key.get_secret_value():
             problems.append("YOOKASSA_SECRET_KEY is missing.")
-        if urlsplit(self.yookassa_api_url).scheme not in {"http", "https"}:
-            problems.append("YOOKASSA_API_URL is not an http(s) address.")
         is_real = self.yookassa_api_url.rstrip("/") == YOOKASSA_API_URL
         if self.provider is ProviderKind.SIMULATOR and is_real:
             problems.append("IDENTITY_PAYMENT_PROVIDER=simulator needs the simulator's YOOKASSA_API_URL.")
-        if is_production and not is_real:
-            problems.append(f"YOOKASSA_API_URL must be {YOOKASSA_API_URL} in production.")
-        if is_production and self.is_test_shop:
-            problems.append(
-                "Production takes no play money: IDENTITY_PAYMENT_PROVIDER or YOOKASSA_SECRET_KEY is for tests."
-            )
-        return problems
+        return problems + _problems_of_address(
+            "YOOKASSA_API_URL", self.yookassa_api_url, YOOKASSA_API_URL, is_production=is_production
+        )
+
+    def _stripe_problems(self, *, is_production: bool) -> list[str]:
+        key = self.stripe_secret_key.get_secret_value()
+        problems = []
+        if not self.stripe_account_id:
+            problems.append("STRIPE_ACCOUNT_ID is missing.")
+        if not key:
+            problems.append("STRIPE_SECRET_KEY is missing.")
+        elif not key.startswith((*_STRIPE_TEST_KEYS, *_STRIPE_LIVE_KEYS)):
+            problems.append("STRIPE_SECRET_KEY is not a secret key of Stripe.")
+        return problems + _problems_of_address(
+            "STRIPE_API_URL", self.stripe_api_url, STRIPE_API_URL, is_production=is_production
+        )
+
+
+def _problems_of_address(setting: str, address: str, real: str, *, is_production: bool) -> list[str]:
+    problems = []
+    if urlsplit(address).scheme not in {"http", "https"}:
+        problems.append(f"{setting} is not an http(s) address.")
+    if is_production and address.rstrip("/") != real:
+        problems.append(f"{setting} must be {real} in production.")
+    return problems
 
 
 def _listed(text: str) -> tuple[str, ...]:

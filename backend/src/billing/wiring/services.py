@@ -46,9 +46,9 @@ from billing.ledger.service import LedgerService
 from billing.pages.playground import PlaygroundService
 from billing.pages.rendering import Renderer
 from billing.pages.service import PagesService
-from billing.payments.adapters.yookassa import YookassaProvider
 from billing.payments.beginning import Checkout
 from billing.payments.notifications import PaymentNotifications
+from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
 from billing.payments.purposes import NoReceipts
 from billing.payments.returning import ReturnRules
@@ -83,6 +83,7 @@ from billing.webhooks.rules import Provider
 from billing.webhooks.service import InboxService
 from billing.webhooks.trust import TrustPolicies
 from billing.wiring.payments import payment_parts
+from billing.wiring.providers import provider_of
 from billing.wiring.readiness import Readiness
 from billing.wiring.settings import Settings
 from billing.wiring.verification import Verification
@@ -185,7 +186,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     parts = payment_parts(
         clock=ground.clock, ids=ground.ids, wallets=core.wallets, topup_ttl_days=settings.payments.topup_ttl_days
     )
-    provider = _provider(settings.payments)
+    provider = provider_of(settings.payments)
     checkout = _checkout(terms, ground, parts.states, provider)
     topups = TopupService(
         begin=ground.begin, audit=ground.audit, checkout=checkout, offer=terms.offer, returns=terms.returns
@@ -287,7 +288,7 @@ def _ground(settings: Settings, database_url: URL) -> _Ground:
 
 
 def _checkout(
-    terms: _Terms, ground: _Ground, states: ProviderStates, provider: YookassaProvider | None
+    terms: _Terms, ground: _Ground, states: ProviderStates, provider: PaymentProvider | None
 ) -> Checkout:
     return Checkout(
         begin=ground.begin,
@@ -313,7 +314,7 @@ def _account_wallet(terms: _Terms, ground: _Ground, wallets: WalletService) -> A
 
 
 def _inbox(
-    ground: _Ground, job_queue: JobQueue, states: ProviderStates, provider: YookassaProvider | None
+    ground: _Ground, job_queue: JobQueue, states: ProviderStates, provider: PaymentProvider | None
 ) -> InboxService:
     handlers: dict[str, NotificationHandler] = {}
     if provider is not None:
@@ -489,14 +490,3 @@ def _collectors(settings: PaymentSettings) -> frozenset[Provider]:
         return frozenset()
     is_simulator = settings.provider is ProviderKind.SIMULATOR
     return frozenset({Provider.YOOKASSA if is_simulator else Provider(settings.provider.value)})
-
-
-def _provider(settings: PaymentSettings) -> YookassaProvider | None:
-    if settings.provider is ProviderKind.NONE:
-        return None
-    return YookassaProvider(
-        shop_id=settings.yookassa_shop_id,
-        secret_key=settings.yookassa_secret_key.get_secret_value(),
-        api_url=settings.yookassa_api_url,
-        is_test=settings.is_test_shop,
-    )
