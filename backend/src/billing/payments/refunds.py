@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from billing.customers.rules import AccountId
 from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput
 from billing.kit.idempotency import claim
@@ -148,6 +149,10 @@ class RefundService:
             refunds = await refunds_repository.refunds_of(uow, payment.id)
             disputes = await disputes_repository.disputes_of(uow, payment.id)
         return PaymentFile(payment, tuple(refunds), tuple(disputes))
+
+    async def standing_disputes(self, uow: UnitOfWork, account_id: AccountId) -> tuple[Dispute, ...]:
+        """The disputes about this account that are open or lost: while there is one, the account is flagged."""
+        return tuple(await disputes_repository.standing_disputes_of(uow, account_id))
 
     async def _claimed(
         self,
