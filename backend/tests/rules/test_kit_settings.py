@@ -70,7 +70,10 @@ class TestUnknownVariables:
 
         assert len(refusal.value.problems) == 2
 
-    @pytest.mark.parametrize("name", ["BILLING_COVERAGE_MIN_ROUTERS_LINE", "BILLING_PROBE_URL", "PATH", "LAMP"])
+    @pytest.mark.parametrize(
+        "name",
+        ["BILLING_COVERAGE_MIN_ROUTERS_LINE", "BILLING_PROBE_URL", "BILLING_SANDBOX_STRIPE_KEY", "PATH", "LAMP"],
+    )
     def test_variables_of_the_gate_the_probe_and_strangers_are_passed_over(self, name: str) -> None:
         refuse_unknown((Lamp,), {name: "anything"})
 

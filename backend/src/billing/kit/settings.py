@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from billing.kit.errors import SettingsError
 
 _PREFIX = "BILLING_"
-# These belong to the gate and to the probe; a server started by them sees them and passes them over.
-_FOREIGN_PREFIXES = ("BILLING_COVERAGE_", "BILLING_PROBE_")
+# These belong to the gate, the probe and the tests; a server started by them sees them and passes them over.
+_FOREIGN_PREFIXES = ("BILLING_COVERAGE_", "BILLING_PROBE_", "BILLING_SANDBOX_")
 
 G = TypeVar("G", bound="SettingsGroup")
 
