@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -102,13 +102,15 @@ class ProviderUnderTest:
     unknown_payment: ProviderPaymentId
     """Well formed, and nobody's."""
     unknown_refund: ProviderRefundId
+    salt: str = ""
+    """Makes the keys of this test its own where a provider remembers those of earlier runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedProvider(ProviderUnderTest):
     """One provider with a simulator behind it."""
 
-    backstage: Backstage
+    backstage: Backstage = field(kw_only=True)
 
 
 Opening = Callable[[], AbstractAsyncContextManager[SimulatedProvider]]
@@ -116,3 +118,16 @@ Opening = Callable[[], AbstractAsyncContextManager[SimulatedProvider]]
 
 Start = Callable[[], AbstractAsyncContextManager[Opening]]
 """Starts a simulator, which runs as long as the module's tests; each test opens it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A real provider's place for tests, open to whoever has its credentials in the environment."""
+
+    variables: tuple[str, ...]
+    connect: Callable[[Mapping[str, str]], AbstractAsyncContextManager[ProviderUnderTest]]
+    """Makes the adapters from the values of the variables; closes their connections at the end."""
+
+    def missing(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """The variables without which it stays closed."""
+        return tuple(name for name in self.variables if not environ.get(name))

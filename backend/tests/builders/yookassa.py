@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
-from backend.tests.builders.providers import Ability, Opening, SimulatedProvider
+from backend.tests.builders.providers import Ability, Opening, ProviderUnderTest, Sandbox, SimulatedProvider
 from billing.kit.money import Money
 from billing.payments.adapters.calls import Budget
 from billing.payments.adapters.yookassa import YookassaProvider
 from billing.payments.rules import ProviderMethodId, ProviderPaymentId, ProviderRefundId
+from billing.payments.settings import YOOKASSA_API_URL
 from testkit.loopback import NO_TLS
 from testkit.simulators.server import running
 from testkit.simulators.yookassa import YookassaSettings, create_yookassa
 
 SHOP_ID = "100500"
 SECRET_KEY = "test_simulated_secret"
+SANDBOX_SHOP_ID = "BILLING_SANDBOX_YOOKASSA_SHOP_ID"
+SANDBOX_SECRET_KEY = "BILLING_SANDBOX_YOOKASSA_SECRET_KEY"
 QUICK = Budget(connect_seconds=1.0, total_seconds=5.0, retries_max=2, first_wait_seconds=0.001)
 _SEEDS = itertools.count(1)  # two simulators of one run must not give out the same ids
 IMPATIENT = Budget(connect_seconds=0.3, total_seconds=0.3, retries_max=0, first_wait_seconds=0.001)
@@ -153,6 +157,8 @@ async def simulated_yookassa() -> AsyncIterator[SimulatedYookassa]:
             yield SimulatedYookassa(server.url, control)
 
 
+_UNKNOWN_PAYMENT = ProviderPaymentId("22e12f66-000f-5000-8000-18db351245c7")
+_UNKNOWN_REFUND = ProviderRefundId("22e12f66-0015-5000-8000-18db351245c7")
 _OPERATIONS = {
     "cancel": "cancel_payment",
     "capture": "capture_payment",
@@ -260,8 +266,8 @@ async def yookassa_under_test() -> AsyncIterator[Opening]:
                     provider=provider,
                     impatient=impatient,
                     abilities=frozenset({Ability.RECEIPTS}),
-                    unknown_payment=ProviderPaymentId("22e12f66-000f-5000-8000-18db351245c7"),
-                    unknown_refund=ProviderRefundId("22e12f66-0015-5000-8000-18db351245c7"),
+                    unknown_payment=_UNKNOWN_PAYMENT,
+                    unknown_refund=_UNKNOWN_REFUND,
                     backstage=YookassaBackstage(yookassa),
                 )
             finally:
@@ -269,3 +275,28 @@ async def yookassa_under_test() -> AsyncIterator[Opening]:
                 await impatient.aclose()
 
         yield opening
+
+
+@asynccontextmanager
+async def _in_the_sandbox(environ: Mapping[str, str]) -> AsyncIterator[ProviderUnderTest]:
+    provider = YookassaProvider(
+        shop_id=environ[SANDBOX_SHOP_ID],
+        secret_key=environ[SANDBOX_SECRET_KEY],
+        api_url=YOOKASSA_API_URL,
+        is_test=True,
+    )
+    try:
+        yield ProviderUnderTest(
+            provider=provider,
+            impatient=provider,
+            abilities=frozenset({Ability.RECEIPTS}),
+            unknown_payment=_UNKNOWN_PAYMENT,
+            unknown_refund=_UNKNOWN_REFUND,
+            salt=secrets.token_hex(6),  # the real provider remembers the keys of earlier runs
+        )
+    finally:
+        await provider.aclose()
+
+
+yookassa_sandbox = Sandbox((SANDBOX_SHOP_ID, SANDBOX_SECRET_KEY), _in_the_sandbox)
+"""YooKassa's own test shop."""
