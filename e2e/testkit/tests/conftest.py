@@ -8,8 +8,9 @@ import pytest
 
 from testkit.simulators.model import ModelSettings, create_model
 from testkit.simulators.receiver import create_receiver
-from testkit.simulators.remote import ModelRemote, ReceiverRemote, YookassaRemote
+from testkit.simulators.remote import ModelRemote, ReceiverRemote, StripeRemote, YookassaRemote
 from testkit.simulators.server import running
+from testkit.simulators.stripe import StripeSettings, create_stripe
 from testkit.simulators.yookassa import YookassaSettings, create_yookassa
 
 
@@ -52,6 +53,26 @@ def api(yookassa: YookassaRemote, api_client: httpx.Client) -> httpx.Client:
     """A plain HTTP client with the shop's credentials, for what the SDK hides; the shop has no payments yet."""
     del yookassa
     return api_client
+
+
+@pytest.fixture(scope="session")
+def stripe_settings() -> StripeSettings:
+    """The account that the Stripe simulator serves in these tests."""
+    return StripeSettings(account_id="acct_1Tests", secret_key="sk_test_tests", webhook_secret="whsec_tests", seed=7)
+
+
+@pytest.fixture(scope="module")
+def stripe_server(stripe_settings: StripeSettings) -> Iterator[StripeRemote]:
+    """A Stripe simulator with whatever earlier tests left in it."""
+    with running(create_stripe(stripe_settings)) as server, StripeRemote(server.url) as remote:
+        yield remote
+
+
+@pytest.fixture
+def stripe(stripe_server: StripeRemote) -> StripeRemote:
+    """The remote control of a Stripe simulator without payments."""
+    stripe_server.reset()
+    return stripe_server
 
 
 @pytest.fixture(scope="module")
