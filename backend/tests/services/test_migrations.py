@@ -30,6 +30,7 @@ MAY = {
     "alembic_version": READ,
     "api_keys": APPEND,
     "audit_entries": APPEND,
+    "auto_topups": APPEND,
     "billing_events": APPEND,
     "credit_lots": APPEND | {"UPDATE"},
     "free_quota_accounts": APPEND,
@@ -47,6 +48,7 @@ MAY = {
     "ledger_transfers": APPEND,
     "members": APPEND | {"DELETE"},
     "disputes": APPEND,
+    "payment_methods": APPEND,
     "payments": APPEND,
     "refunds": APPEND,
     "people": APPEND,
@@ -59,6 +61,8 @@ MAY = {
     "procrastinate_periodic_defers": APPEND | {"UPDATE", "DELETE"},
     "procrastinate_workers": APPEND | {"UPDATE", "DELETE"},
     "rates": APPEND,
+    "reconciliation_differences": APPEND,
+    "reconciliation_runs": APPEND,
     "sessions": APPEND | {"DELETE"},
     "sign_in_attempts": APPEND | {"DELETE"},
     "spending_limits": APPEND,
@@ -75,11 +79,25 @@ MAY = {
 MAY_UPDATE = {
     "accounts": {"name", "closed_at"},
     "api_keys": {"revoked_at"},
+    "auto_topups": {
+        "agreement_id",
+        "threshold_micros",
+        "amount_micros",
+        "monthly_limit_micros",
+        "method_id",
+        "consent_at",
+        "declines",
+        "not_before",
+        "limited_until",
+        "off_reason",
+        "off_at",
+    },
     "hold_allocations": {"amount_micros"},
     "free_quota_accounts": {"holder_id", "burn_order"},
     "free_quota_holders": {"network"},
     "free_quota_refused_starts": {"attempts", "last_refused_at"},
     "inbox_messages": {"status", "reason", "attempts", "due_at", "handled_at"},
+    "payment_methods": {"payment_id", "title", "consent_at", "removed_at"},
     "payments": {
         "return_to",
         "state",
@@ -112,6 +130,7 @@ MAY_UPDATE = {
     "plan_renewals": {"attempt", "status", "due_at"},
     "plan_subscriptions": {"will_renew", "method_id", "canceled_at"},
     "plans": {"retired_at"},
+    "reconciliation_differences": {"ours", "theirs", "last_seen_at", "resolution", "resolved_at"},
     "sessions": {"last_seen_at"},
     "sign_in_attempts": {"attempts", "window_ends_at"},
     "spending_limits": {"cap_micros"},
@@ -349,7 +368,7 @@ _POPULATE = (
 def import_every_module() -> None:
     """Every model announces itself to the metadata when its module is imported."""
     for module in pkgutil.walk_packages(billing.__path__, "billing."):
-        if module.name.endswith(".models") or module.name == "billing.kit.idempotency":
+        if module.name.endswith("models") or module.name == "billing.kit.idempotency":
             importlib.import_module(module.name)
 
 

@@ -4,12 +4,17 @@ BillingError
 ├── TopupAmountNotOffered      not a preset, outside the limits, or finer than the currency's smallest coin
 ├── TopupCurrencyNotOffered    top-ups are sold in another currency
 ├── BillingContactRequired     a receipt is due, and nobody is known whom it could reach
+├── PaymentMethodNotFound      no such saved method that can be charged, or somebody else's
+├── AutoTopupNotFound          nobody has set up an automatic top-up for this account
 ├── PaymentsNotConfigured      this deployment has no payment provider
 ├── PaymentNotFound            no such payment, or somebody else's
 ├── PaymentUnderReview         the provider's object contradicts our record; nothing was credited
 ├── PaymentNotRefundable       its money never came, or its customer's bank wants it back
 ├── RefundExceedsPayment       more than is left of the payment
 ├── RefundExceedsUnspent       more than its customer has left of what it bought
+├── DifferenceNotFound         reconciliation has listed no such difference
+├── DifferenceResolved         somebody has decided about it before
+├── DifferenceNotAdoptable     the provider's object cannot become a payment of ours
 └── ProviderFailure            a call to the provider did not end well
     ├── ProviderRejected       the provider said no; nothing happened there
     ├── ProviderRefusedUs      our credentials were refused; nothing happened there
@@ -82,6 +87,24 @@ class PaymentNotFound(BillingError):
         super().__init__("There is no such payment.", facts={"payment_id": payment_id[:64]})
 
 
+class PaymentMethodNotFound(BillingError):
+    """No such saved method for whoever asks, or none that can be charged here."""
+
+    code = "payment_method_not_found"
+
+    def __init__(self, method_id: str) -> None:
+        super().__init__("There is no such saved payment method.", facts={"method_id": method_id[:64]})
+
+
+class AutoTopupNotFound(BillingError):
+    """Nobody has set up an automatic top-up for this account."""
+
+    code = "auto_topup_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("This account has no automatic top-up.")
+
+
 class PaymentUnderReview(BillingError):
     """The provider's object differs from our record of the payment; a person has to look at it."""
 
@@ -130,6 +153,36 @@ class RefundExceedsUnspent(BillingError):
             f"Of what this payment bought {unspent} are left; to give back {amount} nevertheless, allow an overdraft.",
             facts={"amount": amount.to_decimal(), "unspent": unspent.to_decimal(), "currency": amount.currency},
         )
+
+
+class DifferenceNotFound(BillingError):
+    """Reconciliation has listed no difference with this id."""
+
+    code = "difference_not_found"
+
+    def __init__(self, difference_id: str) -> None:
+        super().__init__("There is no difference with this id.", facts={"difference_id": difference_id[:64]})
+
+
+class DifferenceResolved(BillingError):
+    """Somebody has decided about this difference before."""
+
+    code = "difference_resolved"
+
+    def __init__(self, difference_id: str, resolution: str) -> None:
+        super().__init__(
+            f"This difference is {resolution} already.",
+            facts={"difference_id": difference_id, "resolution": resolution},
+        )
+
+
+class DifferenceNotAdoptable(BillingError):
+    """The provider's object cannot become a payment of ours; the sentence says why."""
+
+    code = "difference_not_adoptable"
+
+    def __init__(self, object_id: str, sentence: str) -> None:
+        super().__init__(sentence, facts={"object_id": object_id})
 
 
 class ProviderFailure(BillingError):

@@ -1,0 +1,292 @@
+"""A payment is finished although its notification is lost and nobody comes back for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.tests.builders.customers import Customer
+from backend.tests.builders.upkeep import Caretaker, open_caretaker
+from backend.tests.builders.wallets import rub
+from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
+from backend.tests.fakes.clock import StoppedClock
+from backend.tests.fakes.payment_provider import EndingProvider
+from billing.kit.ids import Ids
+from billing.payments.errors import ProviderAmbiguous, ProviderMalformed, ProviderRefusedUs, ProviderUnavailable
+from billing.payments.rules import KEY_IS_SAFE_FOR
+from billing.payments.service import Topup
+
+pytestmark = [pytest.mark.money, pytest.mark.slow]
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+FIVE_HUNDRED = rub("500")
+NOTHING = rub("0")
+
+
+@pytest.fixture(scope="module")
+async def simulator() -> AsyncIterator[SimulatedYookassa]:
+    """The provider."""
+    async with simulated_yookassa() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """Stands where the simulator's clock stands, because its list is asked for by time."""
+    return StoppedClock(datetime.now(UTC))
+
+
+@pytest.fixture
+async def caretaker(
+    simulator: SimulatedYookassa, engine: AsyncEngine, database_url: URL, clock: StoppedClock, ids: Ids
+) -> AsyncIterator[Caretaker]:
+    """Who looks after payments."""
+    async with open_caretaker(simulator, engine, database_url, clock, ids) as caretaker:
+        yield caretaker
+
+
+@pytest.fixture
+async def customer(caretaker: Caretaker) -> Customer:
+    """Somebody who wants to pay."""
+    return await caretaker.till.town.customer()
+
+
+@pytest.fixture
+async def topup(caretaker: Caretaker, customer: Customer) -> Topup:
+    """A top-up of 500 roubles that waits to be paid."""
+    return await caretaker.till.started(customer)
+
+
+class TestAPaymentThatNobodyComesBackFor:
+    async def test_is_credited_at_the_next_check(self, caretaker: Caretaker, customer: Customer, topup: Topup) -> None:
+        await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+
+        done = await caretaker.after(MINUTE)
+
+        row = await caretaker.till.row(topup.payment_id)
+        assert (done.checked, done.ended) == (1, 1)
+        assert (row["state"], row["next_check_at"]) == ("succeeded", None)
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_is_credited_once_however_often_it_is_checked(
+        self, caretaker: Caretaker, customer: Customer, topup: Topup
+    ) -> None:
+        await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+        await caretaker.after(MINUTE)
+
+        later = await caretaker.after(DAY)
+
+        assert later.checked == 0
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+        assert topup.amount == FIVE_HUNDRED
+
+    async def test_is_canceled_when_it_was_never_paid(
+        self, caretaker: Caretaker, customer: Customer, topup: Topup
+    ) -> None:
+        await caretaker.till.yookassa.expire(await caretaker.till.yookassa.only_payment_id())
+
+        await caretaker.after(MINUTE)
+
+        row = await caretaker.till.row(topup.payment_id)
+        assert (row["state"], row["cancellation"], row["next_check_at"]) == ("canceled", "expired", None)
+        assert await caretaker.till.available(customer) == NOTHING
+
+    @pytest.mark.usefixtures("topup")
+    async def test_is_not_asked_about_before_its_time(self, caretaker: Caretaker) -> None:
+        done = await caretaker.after(MINUTE - timedelta(seconds=1))
+
+        assert done.checked == 0
+        assert await caretaker.till.yookassa.calls("get_payment") == []
+
+
+class TestTheSchedule:
+    async def test_of_a_payment_that_stays_pending_ends_after_a_week_with_an_alert(
+        self, caretaker: Caretaker, topup: Topup
+    ) -> None:
+        waits = [MINUTE, 4 * MINUTE, 25 * MINUTE, 90 * MINUTE, 10 * HOUR, 12 * HOUR, *[DAY] * 6]
+        rounds = [await caretaker.after(wait) for wait in waits]
+
+        row = await caretaker.till.row(topup.payment_id)
+        assert [done.checked for done in rounds] == [1] * 12
+        assert [done.stuck for done in rounds] == [0] * 11 + [1]
+        assert (row["state"], row["checks"], row["next_check_at"]) == ("pending", 12, None)
+        assert topup.payment_id in {one.id for one in await caretaker.janitor.stuck()}
+
+    async def test_makes_good_for_missed_checks_by_one(self, caretaker: Caretaker, topup: Topup) -> None:
+        first = await caretaker.after(3 * DAY + HOUR)
+
+        second = await caretaker.after(timedelta(0))
+
+        row = await caretaker.till.row(topup.payment_id)
+        assert (first.checked, second.checked, row["checks"]) == (1, 0, 1)
+        assert row["next_check_at"] == row["created_at"] + 4 * DAY
+
+    @pytest.mark.usefixtures("topup")
+    async def test_is_put_into_the_queue_only_when_something_is_due(self, caretaker: Caretaker) -> None:
+        early = await caretaker.janitor.enqueue_due()
+        caretaker.till.clock.move(MINUTE)
+        due = await caretaker.janitor.enqueue_due()
+
+        jobs = await caretaker.rows("SELECT task_name FROM procrastinate_jobs")
+        assert (early, due) == (False, True)
+        assert jobs == [{"task_name": "payments.check"}]
+
+
+class TestAPaymentThatTheProviderNeverNamed:
+    async def test_is_begun_again_under_its_key(self, caretaker: Caretaker, customer: Customer) -> None:
+        payment_id = await caretaker.refused_start(customer, kind="reset", effect="none")
+
+        await caretaker.after(MINUTE)
+
+        row = await caretaker.till.row(payment_id)
+        assert (row["state"], row["provider_payment_id"]) == (
+            "pending",
+            await caretaker.till.yookassa.only_payment_id(),
+        )
+
+    async def test_is_found_again_under_its_key_where_only_the_answer_was_lost(
+        self, caretaker: Caretaker, customer: Customer
+    ) -> None:
+        payment_id = await caretaker.refused_start(customer, kind="reset", effect="done")
+        await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+
+        await caretaker.after(MINUTE)
+
+        assert (await caretaker.till.row(payment_id))["state"] == "succeeded"
+        assert len(await caretaker.till.yookassa.payments()) == 1
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_is_looked_for_in_the_list_when_its_key_is_too_old(
+        self, caretaker: Caretaker, customer: Customer
+    ) -> None:
+        payment_id = await caretaker.refused_start(customer, kind="reset", effect="done")
+        await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+
+        await caretaker.after(KEY_IS_SAFE_FOR)
+
+        assert (await caretaker.till.row(payment_id))["state"] == "succeeded"
+        assert len(await caretaker.till.yookassa.calls("create_payment")) == 3
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_is_canceled_when_it_is_not_in_the_list_either(
+        self, caretaker: Caretaker, customer: Customer
+    ) -> None:
+        payment_id = await caretaker.refused_start(customer, kind="reset", effect="none")
+
+        await caretaker.after(KEY_IS_SAFE_FOR)
+
+        row = await caretaker.till.row(payment_id)
+        assert (row["state"], row["cancellation"]) == ("canceled", "never_begun")
+        assert await caretaker.till.yookassa.payments() == []
+
+
+class TestAnOutage:
+    @pytest.mark.parametrize(
+        "outage",
+        [
+            ProviderUnavailable("down", retry_after_seconds=60),
+            ProviderRefusedUs("credentials", retry_after_seconds=60),
+        ],
+    )
+    async def test_uses_up_no_checks_and_asks_about_nothing_else(
+        self, caretaker: Caretaker, customer: Customer, outage: Exception
+    ) -> None:
+        payments = [await caretaker.till.started(customer, amount) for amount in ("500", "600", "700")]
+        down = caretaker.with_provider(EndingProvider(caretaker.till.provider, outage))
+
+        done = await down.after(MINUTE)
+
+        rows = [await caretaker.till.row(payment.payment_id) for payment in payments]
+        now = caretaker.till.clock.now()
+        assert (done.checked, done.put_off, done.stuck) == (0, 3, 0)
+        assert [(row["checks"], row["next_check_at"]) for row in rows] == [(0, now + MINUTE)] * 3
+
+    async def test_is_followed_by_the_checks_that_were_put_off(
+        self, caretaker: Caretaker, customer: Customer, topup: Topup
+    ) -> None:
+        await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+        down = caretaker.with_provider(EndingProvider(caretaker.till.provider, ProviderUnavailable("down")))
+        await down.after(7 * DAY)
+
+        done = await caretaker.after(MINUTE)
+
+        assert (done.checked, done.ended) == (1, 1)
+        assert (await caretaker.till.row(topup.payment_id))["state"] == "succeeded"
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_of_one_payment_alone_does_not_stop_the_others(
+        self, caretaker: Caretaker, customer: Customer
+    ) -> None:
+        first = await caretaker.till.started(customer, "500")
+        second = await caretaker.till.started(customer, "600")
+        for one in await caretaker.till.yookassa.payments():
+            await caretaker.till.yookassa.pay(one["id"])
+        await caretaker.till.yookassa.plan("malformed_json", "get_payment", times=3)
+
+        done = await caretaker.after(MINUTE)
+
+        states = [(await caretaker.till.row(one.payment_id))["state"] for one in (first, second)]
+        assert (done.checked, done.ended) == (2, 1)
+        assert sorted(states) == ["pending", "succeeded"]
+
+    async def test_of_an_ambiguous_beginning_keeps_the_key(self, caretaker: Caretaker, customer: Customer) -> None:
+        payment_id = await caretaker.refused_start(customer, kind="reset", effect="none")
+        unsure = caretaker.with_provider(EndingProvider(caretaker.till.provider, ProviderAmbiguous("unsure")))
+
+        done = await unsure.after(MINUTE)
+
+        row = await caretaker.till.row(payment_id)
+        assert (done.checked, row["state"], row["provider_payment_id"]) == (1, "created", None)
+        assert row["next_check_at"] == row["created_at"] + 5 * MINUTE
+
+
+class TestTwoWorkers:
+    async def test_share_what_is_due(self, caretaker: Caretaker, customer: Customer) -> None:
+        for amount in ("500", "600", "700", "800"):
+            await caretaker.till.started(customer, amount)
+        caretaker.till.clock.move(MINUTE)
+
+        rounds = await asyncio.gather(caretaker.janitor.check_due(), caretaker.janitor.check_due())
+
+        assert sum(done.checked for done in rounds) == 4
+        assert len(await caretaker.till.yookassa.calls("get_payment")) == 4
+
+    async def test_that_died_leaves_its_payments_to_the_next(self, caretaker: Caretaker, topup: Topup) -> None:
+        await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+        dying = caretaker.with_provider(EndingProvider(caretaker.till.provider, KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            await dying.after(MINUTE)
+
+        too_early = await caretaker.after(MINUTE)
+        in_time = await caretaker.after(15 * MINUTE)
+
+        assert (too_early.checked, in_time.ended) == (0, 1)
+        assert (await caretaker.till.row(topup.payment_id))["state"] == "succeeded"
+
+
+class TestAPaymentOfAShopThatIsNotConnectedAnyMore:
+    async def test_goes_through_its_schedule_and_is_told_in_the_end(self, caretaker: Caretaker, topup: Topup) -> None:
+        nobody = caretaker.with_provider(None)
+
+        early = await nobody.after(MINUTE)
+        late = await nobody.after(7 * DAY)
+
+        assert (early.checked, early.stuck, late.stuck) == (1, 0, 1)
+        assert topup.payment_id in {one.id for one in await caretaker.janitor.stuck()}
+
+
+class TestMalformedAnswers:
+    async def test_to_the_beginning_keep_the_key(self, caretaker: Caretaker, customer: Customer) -> None:
+        payment_id = await caretaker.refused_start(customer, kind="reset", effect="none")
+        odd = caretaker.with_provider(EndingProvider(caretaker.till.provider, ProviderMalformed("odd")))
+
+        await odd.after(MINUTE)
+
+        assert (await caretaker.till.row(payment_id))["state"] == "created"
