@@ -6,9 +6,10 @@ import pytest
 
 from billing.kit.errors import InvalidInput, SettingsError
 from billing.kit.settings import read_group
-from billing.payments.receipts import receipt_order
-from billing.payments.receipts_rules import Contact, normalise_phone, parse_contact
+from billing.payments.receipts import parse_contact
+from billing.payments.receipts_rules import normalise_phone
 from billing.payments.receipts_settings import ReceiptSettings
+from billing.payments.records import Contact
 from billing.payments.rules import AUTO_TOPUP, SUBSCRIPTION, TOPUP
 
 
@@ -19,7 +20,6 @@ class TestPhones:
             ("79001234567", "79001234567"),
             ("+7 (900) 123-45-67", "79001234567"),
             ("8 900 123-45-67", "79001234567"),
-            ("+49 30 901820", "4930901820"),
             ("+81 90-1234-5678", "819012345678"),
             ("+852 1234 5678", "85212345678"),
             ("+123456789012345", "123456789012345"),
@@ -33,7 +33,7 @@ class TestPhones:
         [
             "",
             "12345",
-            "123456789",
+            "1234567890",
             "1234567890123456",
             "+7 900 CALL-ME",
             "7900123456\u0667",
@@ -52,8 +52,8 @@ class TestPhones:
 
 
 class TestContacts:
-    def test_nothing_and_blanks_are_none(self) -> None:
-        assert [parse_contact(None, None), parse_contact("", " "), parse_contact(" ", None)] == [None] * 3
+    def test_nothing_and_blanks_name_nobody(self) -> None:
+        assert {parse_contact(None, None), parse_contact("", " "), parse_contact(" ", None)} == {Contact()}
 
     def test_are_normalised(self) -> None:
         assert parse_contact(" Ada@Example.COM ", "+7 900 123 45 67") == Contact("ada@example.com", "79001234567")
@@ -89,14 +89,8 @@ class TestSettings:
         terms = settings.terms
 
         assert terms is not None
-        assert [terms.for_purpose(one)["description"] for one in (TOPUP, AUTO_TOPUP, SUBSCRIPTION)] == [
-            "Credit",
-            "Credit",
-            "Plan",
-        ]
-        order = receipt_order(email=None, phone="79001234567", terms=terms.for_purpose(TOPUP))
-        assert order is not None
-        assert (order.vat_code, order.payment_mode, order.payment_subject, order.tax_system_code) == (
+        assert terms.items == {TOPUP: "Credit", AUTO_TOPUP: "Credit", SUBSCRIPTION: "Plan"}
+        assert (terms.vat_code, terms.payment_mode, terms.payment_subject, terms.tax_system_code) == (
             4,
             "advance",
             "payment",
@@ -122,6 +116,3 @@ class TestSettings:
     def test_a_line_that_cannot_be_printed_stops_the_start(self, line: str) -> None:
         with pytest.raises(SettingsError, match="BILLING_RECEIPTS_PLAN_ITEM"):
             read_group(ReceiptSettings, {"BILLING_RECEIPTS_PLAN_ITEM": line}).check()
-
-    def test_a_payment_that_was_begun_without_terms_has_no_receipt(self) -> None:
-        assert receipt_order(email="ada@example.com", phone=None, terms=None) is None

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NewType
 
 from billing.kit.errors import InvalidInput
 from billing.kit.money import Money
 from billing.payments.rules import Cancellation, TopupOffer
-
-MethodId = NewType("MethodId", str)
 
 DECLINE_WAITS = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 """How long nothing is tried after the first, the second and the third decline in a row."""

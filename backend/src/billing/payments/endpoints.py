@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response, status
 from billing.customers.access import Caller, request_id
 from billing.kit.money import Money, parse_currency
 from billing.payments.access import IdempotencyKey, Topups
+from billing.payments.receipts import parse_contact
 from billing.payments.schemas import TopupOfferView, TopupRequest, TopupView
 from billing.payments.service import TopupStatus
 
@@ -29,6 +30,8 @@ async def start_topup(
         amount=Money.from_decimal(body.amount, parse_currency(body.currency)),
         return_to=body.return_to,
         return_url=body.return_url,
+        saves_method=body.saves_method,
+        contact=parse_contact(body.contact_email, body.contact_phone),
         idempotency_key=key,
         request_id=request_id(request),
     )

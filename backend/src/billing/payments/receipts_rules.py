@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from billing.customers.rules import normalise_email
 from billing.kit.errors import InvalidInput
@@ -14,20 +14,12 @@ RECEIPT_TEXT_MAX = 128
 
 _PHONE = re.compile(r"\+?[0-9][0-9 ().-]{5,30}", re.ASCII)
 _NOT_DIGITS = re.compile(r"[^0-9]", re.ASCII)
-_PHONE_DIGITS_MIN, _PHONE_DIGITS_MAX = 10, 15  # ITU-T E.164 has 15 at the most; with its country no number has below 10
+_PHONE_DIGITS_MIN, _PHONE_DIGITS_MAX = (
+    11,
+    15,
+)  # ITU-T E.164 has 15 at the most; below 11 YooKassa is not known to take one
 _NATIONAL_DIGITS = 11
 _NATIONAL_PREFIX, _COUNTRY = "8", "7"
-
-
-@dataclass(frozen=True, slots=True)
-class Contact:
-    """How a customer is reached: a normalised e-mail, or a phone number in digits, or both; never neither."""
-
-    email: str | None = field(default=None, repr=False)
-    phone: str | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        assert self.email or self.phone, "a contact that reaches nobody is no contact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +35,6 @@ class ReceiptTerms:
     payment_subject: str
     tax_system_code: int | None
 
-    def for_purpose(self, purpose: str) -> dict[str, object]:
-        """The terms of one payment's receipt as they are stored with it, so that later settings do not change it."""
-        return {
-            "description": self.items[purpose],
-            "vat_code": self.vat_code,
-            "payment_mode": self.payment_mode,
-            "payment_subject": self.payment_subject,
-            "tax_system_code": self.tax_system_code,
-        }
-
-
-def parse_contact(email: str | None, phone: str | None) -> Contact | None:
-    """The contact that a request names, normalised; None where it names none (blank counts as none).
-
-    Raises:
-        InvalidInput: what was given is no e-mail address, or no phone number.
-    """
-    email, phone = (email or "").strip(), (phone or "").strip()
-    if not email and not phone:
-        return None
-    return Contact(email=_email(email) if email else None, phone=normalise_phone(phone) if phone else None)
-
 
 def normalise_phone(text: str) -> str:
     """The number's digits with its country (E.164 without the plus), which is how receipts take it.
@@ -72,7 +42,7 @@ def normalise_phone(text: str) -> str:
     A number of eleven digits that begins with 8 and without a plus is a Russian one, dialled from inside the country.
 
     Raises:
-        InvalidInput: not 10 to 15 digits, or anything else than digits and what people write between them.
+        InvalidInput: not 11 to 15 digits, or anything else than digits and what people write between them.
     """
     digits = _NOT_DIGITS.sub("", text)
     if not _PHONE.fullmatch(text.strip()) or not _PHONE_DIGITS_MIN <= len(digits) <= _PHONE_DIGITS_MAX:
@@ -81,7 +51,12 @@ def normalise_phone(text: str) -> str:
     return _COUNTRY + digits[1:] if is_national else digits
 
 
-def _email(text: str) -> str:
+def normalise_contact_email(text: str) -> str:
+    """The address, trimmed and in lower case.
+
+    Raises:
+        InvalidInput: it is no e-mail address.
+    """
     try:
         return normalise_email(text)
     except InvalidInput as refusal:

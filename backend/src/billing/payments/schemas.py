@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from billing.kit.money import Money
 from billing.payments.rules import Cancellation, TopupOffer
 from billing.payments.service import Topup, TopupStatus
 
 _TEXT_LENGTH_MAX = 4096
+_CONTACT_LENGTH_MAX = 254
 
 
 class MoneyView(BaseModel):
@@ -37,6 +38,9 @@ class TopupRequest(BaseModel):
     currency: str = Field(max_length=16, examples=["RUB"])
     return_to: str | None = Field(default=None, max_length=_TEXT_LENGTH_MAX)
     return_url: str | None = Field(default=None, max_length=_TEXT_LENGTH_MAX)
+    saves_method: StrictBool = False
+    contact_email: str | None = Field(default=None, max_length=_CONTACT_LENGTH_MAX, repr=False)
+    contact_phone: str | None = Field(default=None, max_length=_CONTACT_LENGTH_MAX, repr=False)
 
 
 class TopupView(BaseModel):

@@ -31,6 +31,7 @@ class EventKind(StrEnum):
     DISPUTE_OPENED = "dispute.opened"
     DISPUTE_WON = "dispute.won"
     DISPUTE_LOST = "dispute.lost"
+    AUTO_TOPUP_DISABLED = "auto_topup.disabled"
     SUBSCRIPTION_PAID = "subscription.paid"
     SUBSCRIPTION_RENEWED = "subscription.renewed"
     SUBSCRIPTION_RENEWAL_FAILED = "subscription.renewal_failed"

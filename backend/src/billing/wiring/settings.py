@@ -17,6 +17,7 @@ from billing.kit.errors import SettingsError
 from billing.kit.public_address import PublicAddressSettings
 from billing.kit.settings import SettingsGroup, read_group, refuse_unknown
 from billing.pages.settings import PagesSettings
+from billing.payments.auto_topups_settings import AutoTopupSettings
 from billing.payments.receipts_settings import ReceiptSettings
 from billing.payments.settings import PaymentSettings
 from billing.pricing.settings import PricingSettings
@@ -114,6 +115,7 @@ class Settings:
     pricing: PricingSettings
     quotas: QuotaSettings
     payments: PaymentSettings
+    auto_topups: AutoTopupSettings
     receipts: ReceiptSettings
     webhooks: WebhookSettings
     outbound: OutboundSettings
@@ -131,6 +133,7 @@ GROUPS: tuple[type[SettingsGroup], ...] = (
     PricingSettings,
     QuotaSettings,
     PaymentSettings,
+    AutoTopupSettings,
     ReceiptSettings,
     WebhookSettings,
     OutboundSettings,
@@ -156,6 +159,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         pricing=read_group(PricingSettings, environ),
         quotas=read_group(QuotaSettings, environ),
         payments=read_group(PaymentSettings, environ),
+        auto_topups=read_group(AutoTopupSettings, environ),
         receipts=read_group(ReceiptSettings, environ),
         webhooks=read_group(WebhookSettings, environ),
         outbound=read_group(OutboundSettings, environ),
