@@ -53,8 +53,8 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """Serves the ASGI application on a free port; gives its base URL, and stops it when left.
+async def serving(app: Any, *, listener: socket.socket | None = None) -> AsyncIterator[str]:
+    """Serves the ASGI application on a free port, or on this socket; gives its base URL, and stops it when left.
 
     The client's address is that of the connection: no forwarding header is believed. An error while the application
     starts comes out here.
@@ -68,14 +68,14 @@ async def serving(app: Any) -> AsyncIterator[str]:
         proxy_headers=False,
         timeout_graceful_shutdown=_STOP_SECONDS_MAX,
     )
-    with listening() as listener:
+    with listener or listening() as listening_socket:
         server = _Server(config)
-        running = asyncio.create_task(server.serve([listener]))
+        running = asyncio.create_task(server.serve([listening_socket]))
         serving_now = asyncio.create_task(server.is_serving.wait())
         await asyncio.wait({running, serving_now}, timeout=_START_SECONDS_MAX, return_when=asyncio.FIRST_COMPLETED)
         try:
             assert server.is_serving.is_set(), "the application did not start"
-            yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"
+            yield f"http://{LOOPBACK}:{listening_socket.getsockname()[1]}"
         finally:
             serving_now.cancel()
             server.is_told_to_stop.set()

@@ -5,7 +5,8 @@ JSON object a line. Nothing waits in a buffer but the parts of a test that passe
 that is killed leaves the name of what it was running.
 
 A test hands over a file that belongs to it with ``record_property("artifact.<kind>", path)``, and says with
-``@pytest.mark.scenario("name")`` which scenario it plays of those that the gate ``scenario-matrix-complete`` demands.
+``@pytest.mark.scenario("name")`` which scenario it plays of those that the gate ``scenario-matrix-complete`` demands,
+or with ``@pytest.mark.scenario("trust/row")`` which row of the matrix of ``trust-matrix-complete``.
 """
 
 import faulthandler

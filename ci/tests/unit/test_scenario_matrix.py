@@ -1,4 +1,4 @@
-"""The gate of the scenario matrix: complete is green, a missing row is red by its name, silence is no evidence."""
+"""The gates of the matrices: complete is green, a missing row is red by its name, silence is no evidence."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +15,8 @@ SuiteSpecs = Callable[..., SuiteSpec]
 A, B, C = (f"tests/rules.py::test_{letter}" for letter in "abc")
 MARKS = {A: ("success",), B: ("timeout",), C: ("timeout", "cut")}
 REQUIRED = {"success": 1, "timeout": 2, "cut": 1}
+DOORS = {A: ("trust/one door", "success"), B: ("trust/another door",), C: ("trust/another door", "timeout")}
+REQUIRED_DOORS = {"one door": 1, "another door": 2}
 
 
 def judged(bundle: Any) -> Verdict:
@@ -32,11 +34,12 @@ def played(new_bundle: NewBundle, suite_spec: SuiteSpecs) -> Callable[..., Verdi
         marks: Mapping[str, tuple[str, ...]],
         *,
         required: object = REQUIRED,
+        gate: str = "scenario-matrix-complete",
         failing: tuple[str, ...] = (),
         skipped: tuple[str, ...] = (),
         lost: tuple[str, ...] = (),
     ) -> Verdict:
-        gates = (GateSpec("scenario-matrix-complete", {"required": required}),)
+        gates = (GateSpec(gate, {"required": required}),)
         bundle = new_bundle(suite_spec("rules"), gates=gates)
         log = bundle.process()
         log.collected(A, B, C, scenarios=marks)
@@ -143,3 +146,42 @@ class TestSeveralSuites:
         bundle.logs["again", "main"].failed(A)
 
         assert judged(bundle).why == f"Not proved: success (1 of 2); Red: {A}."
+
+
+class TestAnotherMatrix:
+    def test_is_judged_by_its_own_rows_alone(self, played: Callable[..., Verdict]) -> None:
+        found = played(DOORS, required=REQUIRED_DOORS, gate="trust-matrix-complete")
+
+        assert (found.outcome, found.actual) == (Outcome.PASSED, "2 scenarios, 3 tests")
+
+    def test_leaves_the_scenario_matrix_to_its_gate(self, played: Callable[..., Verdict]) -> None:
+        assert played(DOORS, required={"success": 1, "timeout": 1}).outcome is Outcome.PASSED
+
+    def test_that_lost_a_cell_is_red_with_its_count(self, played: Callable[..., Verdict]) -> None:
+        marks = {A: ("trust/one door",), B: ("trust/another door",)}
+
+        found = played(marks, required=REQUIRED_DOORS, gate="trust-matrix-complete")
+
+        assert (found.outcome, found.why) == (Outcome.VIOLATED, "Not proved: another door (1 of 2).")
+
+    def test_with_a_red_cell_is_red(self, played: Callable[..., Verdict]) -> None:
+        found = played(DOORS, required=REQUIRED_DOORS, gate="trust-matrix-complete", failing=(B,))
+
+        assert found.why == f"Not proved: another door (1 of 2); Red: {B}."
+
+    def test_with_a_renamed_row_is_noticed_at_both_ends(self, played: Callable[..., Verdict]) -> None:
+        marks = {**DOORS, A: ("trust/one dor",)}
+
+        found = played(marks, required=REQUIRED_DOORS, gate="trust-matrix-complete")
+
+        assert found.why == "Not proved: one door; Demanded by nobody: one dor."
+
+    def test_that_is_misspelt_is_demanded_by_nobody(self, played: Callable[..., Verdict]) -> None:
+        marks = {A: ("success",), B: ("trsut/one door",)}
+
+        assert played(marks, required={"success": 1}).why == "Demanded by nobody: trsut/one door."
+
+    def test_that_nobody_played_is_no_evidence(self, played: Callable[..., Verdict]) -> None:
+        found = played(MARKS, required=REQUIRED_DOORS, gate="trust-matrix-complete")
+
+        assert found.outcome is Outcome.NO_EVIDENCE

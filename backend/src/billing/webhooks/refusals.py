@@ -31,6 +31,7 @@ class RefusalCounter:
         self._clock = clock
         self._pending: Counter[tuple[str, str, date]] = Counter()
         self._writing: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
 
     def count(self, provider: str, reason: str) -> None:
         """Counts one refusal; never fails, never waits."""
@@ -39,20 +40,21 @@ class RefusalCounter:
             self._writing = asyncio.create_task(self._write_soon())
 
     async def write(self) -> None:
-        """Writes what has been counted; what cannot be written now stays counted."""
-        pending, self._pending = self._pending, Counter()
-        if not pending:
-            return
-        try:
-            async with self._begin() as uow:
-                await repository.add_refusals(uow, pending)
-        except (SQLAlchemyError, DriverError) as error:
-            self._pending.update(pending)
-            _log.warning("refusals_not_written", kind=type(error).__name__)
+        """Writes what has been counted until now; what cannot be written now stays counted."""
+        async with self._turn:
+            pending, self._pending = self._pending, Counter()
+            if not pending:
+                return
+            try:
+                async with self._begin() as uow:
+                    await repository.add_refusals(uow, pending)
+            except (SQLAlchemyError, DriverError) as error:
+                self._pending.update(pending)
+                _log.warning("refusals_not_written", kind=type(error).__name__)
 
     async def close(self) -> None:
         """Writes the rest."""
-        if self._writing is not None:
+        if self._writing is not None and not self._turn.locked():  # it waits for its second; a write is let finish
             self._writing.cancel()
             await asyncio.wait({self._writing})
         await self.write()

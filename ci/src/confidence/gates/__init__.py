@@ -6,13 +6,13 @@ from confidence.gates.base import Gate
 from confidence.gates.coverage_per_file import CoveragePerFile
 from confidence.gates.evidence_whole import EvidenceWhole
 from confidence.gates.ledger_verified import LedgerVerified
+from confidence.gates.matrix_complete import MatrixComplete
 from confidence.gates.minimum_counts import MinimumCounts
 from confidence.gates.no_failures import NoFailures
 from confidence.gates.no_weakening_overrides import NoWeakeningOverrides
 from confidence.gates.nothing_lost import NothingLost
 from confidence.gates.nothing_vanished import NothingVanished
 from confidence.gates.p0_twice_green import P0TwiceGreen
-from confidence.gates.scenario_matrix_complete import ScenarioMatrixComplete
 from confidence.gates.time_budget import TimeBudget
 from confidence.gates.tracked_files_unchanged import TrackedFilesUnchanged
 from confidence.model.evidence import Evidence
@@ -37,7 +37,8 @@ GATES: dict[str, Gate] = {
         CoveragePerFile(),
         LedgerVerified(),
         P0TwiceGreen(),
-        ScenarioMatrixComplete(),
+        MatrixComplete("scenario-matrix-complete"),
+        MatrixComplete("trust-matrix-complete", matrix="trust"),
     )
 }
 GATE_NAMES = frozenset(GATES)

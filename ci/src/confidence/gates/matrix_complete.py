@@ -1,4 +1,8 @@
-"""Gate: every scenario that the configuration demands was played in this run, in each of its cells."""
+"""Gates: every row of a matrix that the configuration demands was played in this run, in each of its cells.
+
+A test says with ``@pytest.mark.scenario("matrix/row")`` which row of which matrix it plays; a name without one of the
+matrices before a slash is a scenario of the scenario matrix, so that a misspelt matrix is demanded by nobody there.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +14,26 @@ from confidence.model.records import CaseOutcome
 from confidence.model.verdicts import Outcome, Verdict
 
 REQUIRED = "required"
+MATRICES = frozenset({"trust"})
+"""Those that a mark names before a slash."""
 _NAMELESS = "a mark without a name"
 
 
-class ScenarioMatrixComplete:
+@dataclass(frozen=True, slots=True)
+class _Scenario:
+    """The tests that play one scenario; a test of two suites, or of two rounds, is one test."""
+
+    passed: frozenset[str]
+    red: frozenset[str]
+
+
+class MatrixComplete:
     """A table of scenarios is only as good as its rows: one that is renamed or removed leaves the rest green."""
 
-    name = "scenario-matrix-complete"
+    def __init__(self, name: str, *, matrix: str = "") -> None:
+        """The gate of this name; ``matrix`` is the word before the slash, nothing for the scenario matrix."""
+        self.name = name
+        self._matrix = matrix
 
     def judge(self, evidence: Evidence, spec: GateSpec) -> Verdict:
         """Settings: ``required``, by scenario how many different tests of this run must have played and passed it."""
@@ -31,7 +48,7 @@ class ScenarioMatrixComplete:
                 expected="at least one demanded scenario",
                 actual="none",
             )
-        played = _played(evidence)
+        played = self._played(evidence)
         expected = f"{len(required)} scenarios with {sum(required.values())} tests, all passed"
         passed = sum(len(played[name].passed) for name in required if name in played)
         actual = f"{sum(name in played and bool(played[name].passed) for name in required)} scenarios, {passed} tests"
@@ -45,17 +62,33 @@ class ScenarioMatrixComplete:
         return Verdict(name=self.name, outcome=Outcome.PASSED, why=why, expected=expected, actual=actual)
 
     def _verdict(self, evidence: Evidence, outcome: Outcome, why: str, *, expected: str, actual: str) -> Verdict:
-        suites = [suite.name for suite in evidence.suites if suite.scenarios]
+        suites = [
+            suite.name
+            for suite in evidence.suites
+            if any(self._row(name) is not None for names in suite.scenarios.values() for name in names)
+        ]
         again = rerun(evidence, suites)
         return Verdict(self.name, outcome, why, expected=expected, actual=actual, next_command=again)
 
+    def _played(self, evidence: Evidence) -> Mapping[str, _Scenario]:
+        passed: dict[str, set[str]] = {}
+        red: dict[str, set[str]] = {}
+        for suite in evidence.suites:
+            outcomes = {case.id: case for case in suite.cases}
+            for case_id, names in suite.scenarios.items():
+                case = outcomes.get(case_id)
+                has_passed = case is not None and case.outcome is CaseOutcome.PASSED
+                for row in [row for row in map(self._row, names) if row is not None]:
+                    passed.setdefault(row, set()).update([case_id] if has_passed else [])
+                    red.setdefault(row, set()).update([case_id] if case and case.is_red else [])
+        return {row: _Scenario(frozenset(passed[row]), frozenset(red[row])) for row in sorted(passed)}
 
-@dataclass(frozen=True, slots=True)
-class _Scenario:
-    """The tests that play one scenario; a test of two suites, or of two rounds, is one test."""
-
-    passed: frozenset[str]
-    red: frozenset[str]
+    def _row(self, name: str) -> str | None:
+        """The row of this gate's matrix that the mark names; None where it names another matrix."""
+        matrix, slash, row = name.partition("/")
+        if not slash or matrix not in MATRICES:
+            matrix, row = "", name
+        return row if matrix == self._matrix else None
 
 
 def _table(value: object) -> Mapping[str, int]:
@@ -64,19 +97,6 @@ def _table(value: object) -> Mapping[str, int]:
         return {}
     is_sound = all(isinstance(count, int) and not isinstance(count, bool) and count > 0 for count in value.values())
     return value if is_sound else {}
-
-
-def _played(evidence: Evidence) -> Mapping[str, _Scenario]:
-    passed: dict[str, set[str]] = {}
-    red: dict[str, set[str]] = {}
-    for suite in evidence.suites:
-        outcomes = {case.id: case for case in suite.cases}
-        for case_id, names in suite.scenarios.items():
-            case = outcomes.get(case_id)
-            for name in names:
-                passed.setdefault(name, set()).update([case_id] if case and case.outcome is CaseOutcome.PASSED else [])
-                red.setdefault(name, set()).update([case_id] if case and case.is_red else [])
-    return {name: _Scenario(frozenset(passed[name]), frozenset(red[name])) for name in sorted(passed)}
 
 
 def _missing(required: Mapping[str, int], played: Mapping[str, _Scenario]) -> list[str]:
