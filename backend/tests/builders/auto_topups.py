@@ -166,18 +166,18 @@ class Garage:
     async def tick(self, customer: Customer) -> int:
         """The scheduler's tick, and the jobs that it has for this customer; says how many those were."""
         await self.runs.enqueue_due()
-        jobs = await self.jobs_of(customer)
+        jobs = await self.jobs_of(customer.account.id)
         for leased_until in jobs:
             await self.runs.run(customer.account.id, leased_until)
         return len(jobs)
 
-    async def jobs_of(self, customer: Customer) -> list[datetime]:
-        """The leases of the jobs that this customer has got since they were last looked at."""
-        values = {"job": JOB, "account_id": customer.account.id, "last": self._last_job.get(customer.account.id, 0)}
+    async def jobs_of(self, account_id: str) -> list[datetime]:
+        """The leases of the jobs that this account has got since they were last looked at."""
+        values = {"job": JOB, "account_id": account_id, "last": self._last_job.get(account_id, 0)}
         async with self.begin() as uow:
             rows = (await uow.connection.execute(_JOBS, values)).all()
         if rows:
-            self._last_job[customer.account.id] = rows[-1].id
+            self._last_job[account_id] = rows[-1].id
         return [datetime.fromisoformat(row.leased_until) for row in rows]
 
     async def standing(self, customer: Customer) -> AutoTopupStanding:

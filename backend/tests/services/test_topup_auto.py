@@ -121,7 +121,7 @@ class TestCharging:
         await garage.runs.enqueue_due()
         await garage.paid_with_consent(customer)
 
-        for leased_until in await garage.jobs_of(customer):
+        for leased_until in await garage.jobs_of(customer.account.id):
             await garage.runs.run(customer.account.id, leased_until)
 
         assert await garage.charges(customer) == []
@@ -346,7 +346,7 @@ class TestOnce:
     async def test_a_job_that_runs_twice_charges_once(self, garage: Garage) -> None:
         customer = await garage.low()
         await garage.runs.enqueue_due()
-        (leased_until,) = await garage.jobs_of(customer)
+        (leased_until,) = await garage.jobs_of(customer.account.id)
 
         for _ in range(2):
             await garage.runs.run(customer.account.id, leased_until)
@@ -356,7 +356,7 @@ class TestOnce:
     async def test_two_jobs_at_once_charge_once(self, garage: Garage) -> None:
         customer = await garage.low()
         await garage.runs.enqueue_due()
-        (leased_until,) = await garage.jobs_of(customer)
+        (leased_until,) = await garage.jobs_of(customer.account.id)
 
         await asyncio.gather(*(garage.runs.run(customer.account.id, leased_until) for _ in range(5)))
 
@@ -368,12 +368,12 @@ class TestOnce:
 
         await asyncio.gather(*(garage.runs.enqueue_due() for _ in range(4)))
 
-        assert len(await garage.jobs_of(customer)) == 1
+        assert len(await garage.jobs_of(customer.account.id)) == 1
 
     async def test_a_job_that_never_ran_is_given_out_again_when_its_lease_is_over(self, garage: Garage) -> None:
         customer = await garage.low()
         await garage.runs.enqueue_due()
-        (first,) = await garage.jobs_of(customer)
+        (first,) = await garage.jobs_of(customer.account.id)
 
         garage.clock.move(timedelta(minutes=5))
         jobs = await garage.tick(customer)
@@ -497,7 +497,7 @@ class TestLeavingOff:
     async def test_when_its_method_was_removed_after_the_job_was_given_out(self, garage: Garage) -> None:
         customer = await garage.low()
         await garage.runs.enqueue_due()
-        (leased_until,) = await garage.jobs_of(customer)
+        (leased_until,) = await garage.jobs_of(customer.account.id)
         (method,) = await garage.methods.methods_of(customer.principal)
         await garage.methods.remove(customer.principal, method.id, request_id="req_1")
 
