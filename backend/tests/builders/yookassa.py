@@ -149,9 +149,11 @@ class SimulatedYookassa:
 
 
 @asynccontextmanager
-async def simulated_yookassa() -> AsyncIterator[SimulatedYookassa]:
+async def simulated_yookassa(*, demands_receipts: bool = False) -> AsyncIterator[SimulatedYookassa]:
     """A simulator of its own on a free port."""
-    app = create_yookassa(YookassaSettings(shop_id=SHOP_ID, secret_key=SECRET_KEY, seed=next(_SEEDS)))
+    app = create_yookassa(
+        YookassaSettings(shop_id=SHOP_ID, secret_key=SECRET_KEY, seed=next(_SEEDS), demands_receipts=demands_receipts)
+    )
     with running(app) as server:
         async with httpx.AsyncClient(verify=NO_TLS, base_url=f"{server.url}/control/", trust_env=False) as control:
             yield SimulatedYookassa(server.url, control)

@@ -337,6 +337,34 @@ class TestHowACallEnds:
                 with pytest.raises(ProviderMalformed, match="larger"):
                     await provider.create_payment(order)
 
+    @pytest.mark.parametrize(
+        ("status", "body", "failure"),
+        [
+            (200, b"[" * 100_000, ProviderMalformed),
+            (200, b"\xff\xfe", ProviderMalformed),
+            (204, b"", ProviderMalformed),
+            (302, b"", ProviderMalformed),
+            (202, b'{"type": "processing", "retry_after": 1800}', ProviderAmbiguous),
+            (408, b"", ProviderAmbiguous),
+            (404, b"", ProviderRejected),
+            (403, b"", ProviderRefusedUs),
+        ],
+    )
+    async def test_what_no_simulator_would_answer_has_its_meaning_too(
+        self, order: PaymentOrder, status: int, body: bytes, failure: type[ProviderFailure]
+    ) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            head = f"HTTP/1.1 {status} Said\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            writer.write(head.encode() + body)
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with connected(f"http://127.0.0.1:{port}/v3", retries_max=0) as provider:
+                with pytest.raises(failure):
+                    await provider.create_payment(order)
+
 
 class TestRepetition:
     @pytest.mark.parametrize("kind", ["reset", "server_error", "unavailable", "malformed_json", "bad_gateway_html"])

@@ -171,16 +171,19 @@ class YookassaProvider:
         return await self._calls.change(lambda deadline: self._attempt(request, deadline))
 
     async def _items(self, path: str, parameters: dict[str, str]) -> AsyncIterator[Any]:
-        """Each object of a list, page by page."""
-        cursor: str | None = None
-        for _ in range(_PAGES_MAX):
-            more = {} if cursor is None else {"cursor": cursor}
-            page = as_page(await self._get(path, {**parameters, "limit": str(_PAGE_SIZE), **more}))
+        """Each object of a list, page by page; a list that comes back to where it was has no end."""
+        asked = {**parameters, "limit": str(_PAGE_SIZE)}
+        cursors: set[str] = set()
+        while len(cursors) < _PAGES_MAX:
+            page = as_page(await self._get(path, asked))
             for item in page.items:
                 yield item
             if page.next_cursor is None:
                 return
-            cursor = page.next_cursor
+            if page.next_cursor in cursors:
+                break
+            cursors.add(page.next_cursor)
+            asked["cursor"] = page.next_cursor
         raise ProviderMalformed("The payment provider's list has no end.")
 
     async def _attempt(self, request: httpx.Request, deadline: float) -> Any:
@@ -211,7 +214,7 @@ def _content_of(answer: _Answer, *, is_change: bool) -> Any:
     if answer.status in {HTTPStatus.OK, HTTPStatus.CREATED}:
         try:
             return json.loads(answer.content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the second for brackets within brackets within brackets
             raise ProviderMalformed("The payment provider's answer cannot be read.") from error
     raise _failure_of(answer, is_change=is_change)
 
