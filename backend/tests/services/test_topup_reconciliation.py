@@ -1,0 +1,593 @@
+"""What the provider's books and ours say differently is found, healed where it can be, and decided by people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.tests.builders.customers import Customer
+from backend.tests.builders.upkeep import Caretaker, open_caretaker
+from backend.tests.builders.wallets import rub
+from backend.tests.builders.yookassa import SimulatedYookassa, YookassaBackstage, simulated_yookassa
+from backend.tests.fakes.clock import StoppedClock
+from backend.tests.fakes.payment_provider import EndingProvider
+from billing.customers.errors import AccountNotFound, Forbidden
+from billing.kit.errors import InvalidInput
+from billing.kit.ids import Ids
+from billing.payments.comparison import DifferenceKind, RecordedDifference, Resolution, Window
+from billing.payments.errors import (
+    DifferenceNotAdoptable,
+    DifferenceNotFound,
+    DifferenceResolved,
+    PaymentsNotConfigured,
+    ProviderUnavailable,
+)
+from billing.payments.reconciliation import EVERY
+from billing.payments.rules import RefundState
+
+pytestmark = [pytest.mark.money, pytest.mark.slow]
+
+FIVE_HUNDRED = rub("500")
+NOTHING = rub("0")
+LOST_ID = "22e12f66-000f-5000-8000-18db351245c7"
+WHY = {"reason": "the backup of Monday was restored", "request_id": "req_1"}
+
+
+@pytest.fixture(scope="module")
+async def simulator() -> AsyncIterator[SimulatedYookassa]:
+    """The provider."""
+    async with simulated_yookassa() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """Stands where the simulator's clock stands, because its lists are asked for by time."""
+    return StoppedClock(datetime.now(UTC))
+
+
+@pytest.fixture
+async def caretaker(
+    simulator: SimulatedYookassa, engine: AsyncEngine, database_url: URL, clock: StoppedClock, ids: Ids
+) -> AsyncIterator[Caretaker]:
+    """Who looks after payments."""
+    async with open_caretaker(simulator, engine, database_url, clock, ids) as caretaker:
+        yield caretaker
+
+
+@pytest.fixture
+def window(clock: StoppedClock) -> Window:
+    """The time of this test, in which nothing of another one's began."""
+    return Window(clock.now(), clock.now() + timedelta(hours=1))
+
+
+@pytest.fixture
+async def customer(caretaker: Caretaker) -> Customer:
+    """Somebody who pays."""
+    return await caretaker.till.town.customer()
+
+
+@pytest.fixture
+async def operator(caretaker: Caretaker) -> Customer:
+    """Somebody who decides."""
+    return await caretaker.operator()
+
+
+async def begun(caretaker: Caretaker, customer: Customer) -> str:
+    """A top-up of 500 roubles that waits to be paid."""
+    return (await caretaker.till.started(customer)).payment_id
+
+
+async def paid(caretaker: Caretaker, customer: Customer) -> str:
+    """A top-up of 500 roubles that the customer has paid, and of which we have not heard."""
+    payment_id = await begun(caretaker, customer)
+    await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+    return payment_id
+
+
+async def credited(caretaker: Caretaker, customer: Customer) -> str:
+    """A top-up of 500 roubles that was paid and credited."""
+    payment_id = await paid(caretaker, customer)
+    await caretaker.till.topups.reconcile(customer.principal, payment_id)
+    return payment_id
+
+
+async def lost(caretaker: Caretaker, customer: Customer) -> str:
+    """A paid top-up whose row a restored backup does not have; the id that it had."""
+    payment_id = await paid(caretaker, customer)
+    await caretaker.as_owner("DELETE FROM payments WHERE id = :id", id=payment_id)
+    return payment_id
+
+
+async def only(caretaker: Caretaker, window: Window) -> RecordedDifference:
+    """The one difference that a run of this window lists."""
+    before = {one.id for one in await caretaker.reconciliation.differences()}
+    done = await caretaker.reconciliation.run(window)
+    (new,) = [one for one in await caretaker.reconciliation.differences() if one.id not in before]
+    assert done.differences == 1
+    return new
+
+
+class TestBooksThatAgree:
+    async def test_have_no_differences(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        await credited(caretaker, customer)
+
+        done = await caretaker.reconciliation.run(window)
+
+        assert (done.payments, done.healed, done.differences) == (1, 0, 0)
+
+    async def test_have_the_providers_fee_once(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.reconciliation.run(window)
+
+        entries = await caretaker.rows(
+            "SELECT account, amount_micros FROM ledger_entries WHERE transfer_id = :id ORDER BY account",
+            id=f"fee:{payment_id}",
+        )
+        assert (await caretaker.till.row(payment_id))["fee_micros"] == rub("17.50").micros
+        assert entries == [
+            {"account": "provider:yookassa", "amount_micros": rub("17.50").micros},
+            {"account": "provider_fees", "amount_micros": -rub("17.50").micros},
+        ]
+
+    async def test_of_a_payment_that_ended_without_money_have_none(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        await begun(caretaker, customer)
+        await caretaker.till.yookassa.decline(await caretaker.till.yookassa.only_payment_id())
+
+        first = await caretaker.reconciliation.run(window)
+        await caretaker.as_owner("DELETE FROM payments WHERE account_id = :id", id=customer.account.id)
+        without_row = await caretaker.reconciliation.run(window)
+
+        assert (first.healed, first.differences, without_row.differences) == (1, 0, 0)
+
+
+class TestWhatHeals:
+    async def test_is_a_payment_of_which_we_never_heard(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await paid(caretaker, customer)
+
+        done = await caretaker.reconciliation.run(window)
+
+        assert (done.healed, done.differences) == (1, 0)
+        assert (await caretaker.till.row(payment_id))["state"] == "succeeded"
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_is_a_refund_of_which_we_never_heard(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        provider_id = await caretaker.till.yookassa.only_payment_id()
+        await caretaker.till.yookassa.refund_in_cabinet(provider_id, rub("200"))
+
+        done = await caretaker.reconciliation.run(window)
+
+        assert (done.refunds, done.differences) == (1, 0)
+        assert (await caretaker.till.row(payment_id))["state"] == "partially_refunded"
+        assert await caretaker.till.available(customer) == rub("300")
+
+    async def test_is_a_fee_that_was_not_booked(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await begun(caretaker, customer)
+        await caretaker.till.yookassa.plan("altered", "get_payment", times=1, changes={"income_amount": None})
+        await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+        await caretaker.till.topups.reconcile(customer.principal, payment_id)
+        before = (await caretaker.till.row(payment_id))["fee_micros"]
+
+        done = await caretaker.reconciliation.run(window)
+
+        assert (before, done.healed, done.differences) == (None, 1, 0)
+        assert (await caretaker.till.row(payment_id))["fee_micros"] == rub("17.50").micros
+
+    async def test_is_not_healed_a_second_time(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        await paid(caretaker, customer)
+
+        runs = [await caretaker.reconciliation.run(window) for _ in range(3)]
+
+        assert [done.healed for done in runs] == [1, 0, 0]
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+
+class TestEachKind:
+    async def test_missing_here(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await lost(caretaker, customer)
+
+        found = (await only(caretaker, window)).difference
+
+        assert (found.kind, found.payment_id) == (DifferenceKind.MISSING_HERE, payment_id)
+        assert found.theirs["account_id"] == customer.account.id
+
+    async def test_foreign(self, caretaker: Caretaker, window: Window) -> None:
+        provider_id = await YookassaBackstage(caretaker.till.yookassa).reserved(FIVE_HUNDRED)
+
+        found = (await only(caretaker, window)).difference
+
+        assert (found.kind, found.object_id) == (DifferenceKind.FOREIGN, provider_id)
+
+    async def test_missing_there(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await begun(caretaker, customer)
+        await caretaker.as_owner(
+            "INSERT INTO payments SELECT (jsonb_populate_record(payments, jsonb_build_object("
+            "'id', 'pay_lost' || id, 'provider_payment_id', CAST(:named AS text) || id))).*"
+            " FROM payments WHERE id = :id",
+            id=payment_id,
+            named=LOST_ID[:8],
+        )
+
+        found = (await only(caretaker, window)).difference
+
+        assert (found.kind, found.payment_id) == (DifferenceKind.MISSING_THERE, f"pay_lost{payment_id}")
+
+    @pytest.mark.parametrize(
+        ("change", "kind"),
+        [
+            ("amount_micros = amount_micros + 1000000", DifferenceKind.AMOUNT),
+            ("currency = 'USD'", DifferenceKind.CURRENCY),
+            ("purpose = 'subscription'", DifferenceKind.IDENTITY),
+        ],
+    )
+    async def test_of_a_row_that_is_not_what_was_paid(
+        self, caretaker: Caretaker, customer: Customer, window: Window, change: str, kind: DifferenceKind
+    ) -> None:
+        payment_id = await begun(caretaker, customer)
+        await caretaker.as_owner(f"UPDATE payments SET {change} WHERE id = :id", id=payment_id)  # noqa: S608 - constants
+
+        found = (await only(caretaker, window)).difference
+
+        assert (found.kind, found.payment_id) == (kind, payment_id)
+        assert (await caretaker.till.row(payment_id))["state"] == "pending"
+
+    async def test_status(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await begun(caretaker, customer)
+        await caretaker.as_owner(
+            "UPDATE payments SET state = 'canceled', cancellation = 'expired' WHERE id = :id", id=payment_id
+        )
+
+        found = (await only(caretaker, window)).difference
+
+        assert (found.kind, found.ours["status"], found.theirs["status"]) == (
+            DifferenceKind.STATUS,
+            "canceled",
+            "pending",
+        )
+
+    async def test_fee(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.as_owner("UPDATE payments SET fee_micros = 1 WHERE id = :id", id=payment_id)
+
+        found = (await only(caretaker, window)).difference
+
+        assert (found.kind, found.theirs["fee"]) == (DifferenceKind.FEE, str(rub("17.50")))
+
+    async def test_refund_that_only_we_have(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.as_owner(
+            "INSERT INTO refunds (id, payment_id, provider, amount_micros, currency, state, begun_by, is_overdraft,"
+            " reason, provider_refund_id, created_at, updated_at)"
+            " SELECT 'rfd_' || id, id, provider, 1, currency, 'pending', 'operator', false, '', :named || id,"
+            " created_at, created_at FROM payments WHERE id = :id",
+            id=payment_id,
+            named="2e",
+        )
+
+        found = (await only(caretaker, window)).difference
+
+        assert (found.kind, found.payment_id, found.ours["status"]) == (
+            DifferenceKind.REFUND,
+            payment_id,
+            RefundState.PENDING,
+        )
+
+    async def test_refund_of_a_foreign_payment(self, caretaker: Caretaker, window: Window) -> None:
+        backstage = YookassaBackstage(caretaker.till.yookassa)
+        provider_id = await backstage.reserved(FIVE_HUNDRED)
+        await caretaker.till.provider.capture(provider_id, FIVE_HUNDRED, key=provider_id)
+        await backstage.refund_in_cabinet(provider_id, rub("1"))
+
+        await caretaker.reconciliation.run(window)
+
+        (refund,) = await caretaker.till.yookassa.refunds()
+        found = {one.difference.object_id: one for one in await caretaker.reconciliation.differences()}
+        assert found[refund["id"]].difference.kind is DifferenceKind.FOREIGN
+        assert found[provider_id].difference.kind is DifferenceKind.FOREIGN
+
+
+class TestARun:
+    async def test_lists_a_difference_once_however_often_it_is_made(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        await lost(caretaker, customer)
+        first = await only(caretaker, window)
+
+        caretaker.till.clock.move(timedelta(hours=1))
+        await caretaker.reconciliation.run(window)
+
+        (again,) = [one for one in await caretaker.reconciliation.differences() if one.id == first.id]
+        same = [
+            one
+            for one in await caretaker.reconciliation.differences()
+            if one.difference.object_id == first.difference.object_id
+        ]
+        assert len(same) == 1
+        assert (again.found_at, again.last_seen_at) == (first.found_at, first.found_at + timedelta(hours=1))
+
+    async def test_that_the_provider_cuts_short_is_no_run(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        await paid(caretaker, customer)
+        down = caretaker.with_provider(EndingProvider(caretaker.till.provider, ProviderUnavailable("down")))
+        runs = "SELECT count(*) AS runs FROM reconciliation_runs"
+        before = await caretaker.rows(runs)
+
+        with pytest.raises(ProviderUnavailable):
+            await down.reconciliation.run(window)
+
+        assert await caretaker.rows(runs) == before
+
+    @pytest.mark.parametrize("length", [timedelta(0), timedelta(days=31, seconds=1)])
+    async def test_compares_some_time_and_not_too_much(
+        self, caretaker: Caretaker, window: Window, length: timedelta
+    ) -> None:
+        with pytest.raises(InvalidInput):
+            await caretaker.reconciliation.run(Window(window.since, window.since + length))
+
+    async def test_needs_a_provider(self, caretaker: Caretaker, window: Window) -> None:
+        with pytest.raises(PaymentsNotConfigured):
+            await caretaker.with_provider(None).reconciliation.run(window)
+
+
+class TestTheDailyRun:
+    async def test_is_made_once_a_day_and_goes_on_where_the_last_ended(self, caretaker: Caretaker) -> None:
+        reconciliation = caretaker.reconciliation
+        caretaker.till.clock.move(EVERY)  # another test may have made one today
+        first = await reconciliation.run_due()
+        too_early = (await reconciliation.enqueue_due(), await reconciliation.run_due())
+        caretaker.till.clock.move(EVERY)
+        is_due = await reconciliation.enqueue_due()
+        second = await reconciliation.run_due()
+
+        assert first is not None
+        assert second is not None
+        assert (too_early, is_due) == ((False, None), True)
+        assert (second.since, second.until) == (first.until - timedelta(days=3), caretaker.till.clock.now())
+
+    async def test_is_not_due_without_a_provider(self, caretaker: Caretaker) -> None:
+        assert await caretaker.with_provider(None).reconciliation.enqueue_due() is False
+
+
+class TestAdopting:
+    async def test_makes_the_row_and_credits_it(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        payment_id = await lost(caretaker, customer)
+        found = await only(caretaker, window)
+
+        adopted = await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        row = await caretaker.till.row(payment_id)
+        assert (adopted.id, row["state"], row["account_id"]) == (payment_id, "succeeded", customer.account.id)
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_credits_once_whatever_comes_after_it(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        payment_id = await lost(caretaker, customer)
+        body = await caretaker.till.yookassa.notification()
+        found = await only(caretaker, window)
+        await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        await caretaker.till.notified(body)
+        await caretaker.till.topups.reconcile(customer.principal, payment_id)
+        again = await caretaker.reconciliation.run(window)
+        with pytest.raises(DifferenceResolved):
+            await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        assert again.differences == 0
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_twice_at_once_credits_once(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        await lost(caretaker, customer)
+        found = await only(caretaker, window)
+
+        ends = await asyncio.gather(
+            *(caretaker.desk.adopt(operator.principal, found.id, **WHY) for _ in range(2)), return_exceptions=True
+        )
+
+        assert sorted(type(end).__name__ for end in ends) == ["DifferenceResolved", "Payment"]
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_books_what_was_refunded_meanwhile(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        await lost(caretaker, customer)
+        provider_id = await caretaker.till.yookassa.only_payment_id()
+        await caretaker.till.yookassa.refund_in_cabinet(provider_id, rub("200"))
+        await caretaker.reconciliation.run(window)
+        (found,) = [
+            one
+            for one in await caretaker.reconciliation.differences(kind=DifferenceKind.MISSING_HERE)
+            if one.difference.object_id == provider_id
+        ]
+
+        adopted = await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        assert adopted.refunded == rub("200")
+        assert await caretaker.till.available(customer) == rub("300")
+
+    async def test_of_a_payment_that_nobody_paid_yet_leaves_it_to_the_janitor(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        payment_id = await begun(caretaker, customer)
+        await caretaker.as_owner("DELETE FROM payments WHERE id = :id", id=payment_id)
+        found = await only(caretaker, window)
+        await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+        await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+
+        await caretaker.after(timedelta(0))
+
+        assert (await caretaker.till.row(payment_id))["state"] == "succeeded"
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_leaves_one_entry_in_the_audit_trail(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        payment_id = await lost(caretaker, customer)
+        found = await only(caretaker, window)
+
+        await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        (entry,) = await caretaker.rows("SELECT * FROM audit_entries WHERE target = :id", id=found.id)
+        assert (entry["action"], entry["reason"], entry["account_id"]) == (
+            "difference.adopted",
+            WHY["reason"],
+            customer.account.id,
+        )
+        assert (entry["before"]["kind"], entry["after"]["payment_id"]) == ("missing_here", payment_id)
+
+    async def test_for_an_account_that_is_not_there_changes_nothing(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        await lost(caretaker, customer)
+        found = await only(caretaker, window)
+        change = {"metadata": {"payment_id": "pay_x", "account_id": "acc_gone", "purpose": "topup"}}
+        await caretaker.till.yookassa.plan("altered", "get_payment", times=1, changes=change)
+
+        with pytest.raises(AccountNotFound):
+            await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        assert await caretaker.rows("SELECT * FROM audit_entries WHERE target = :id", id=found.id) == []
+        assert (await caretaker.reconciliation.open_difference(found.id)).resolution is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"metadata": {"payment_id": None}},
+            {"metadata": {"payment_id": "order-17", "account_id": "acc_1", "purpose": "topup"}},
+            {"metadata": {"payment_id": "pay_x", "account_id": "acc_1", "purpose": "gift"}},
+            {"metadata": {"payment_id": "pay_x", "account_id": "acc_1", "purpose": "subscription"}},
+        ],
+    )
+    async def test_of_what_does_not_say_whose_it_is_is_refused(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window, change: dict[str, object]
+    ) -> None:
+        await lost(caretaker, customer)
+        found = await only(caretaker, window)
+        await caretaker.till.yookassa.plan("altered", "get_payment", times=1, changes=change)
+
+        with pytest.raises(DifferenceNotAdoptable):
+            await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        assert await caretaker.till.available(customer) == NOTHING
+
+    async def test_of_what_is_another_shops_is_refused(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        await lost(caretaker, customer)
+        found = await only(caretaker, window)
+        change = {"recipient": {"account_id": "7", "gateway_id": "7"}}
+        await caretaker.till.yookassa.plan("altered", "get_payment", times=1, changes=change)
+
+        with pytest.raises(DifferenceNotAdoptable):
+            await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        assert await caretaker.till.available(customer) == NOTHING
+
+    async def test_of_a_payment_whose_row_came_back_is_refused(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        await lost(caretaker, customer)
+        found = await only(caretaker, window)
+        await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+        await caretaker.as_owner(
+            "UPDATE reconciliation_differences SET resolution = NULL, resolved_at = NULL WHERE id = :id", id=found.id
+        )
+
+        with pytest.raises(DifferenceNotAdoptable):
+            await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_of_another_kind_of_difference_is_refused(
+        self, caretaker: Caretaker, operator: Customer, window: Window
+    ) -> None:
+        await YookassaBackstage(caretaker.till.yookassa).reserved(FIVE_HUNDRED)
+        found = await only(caretaker, window)
+
+        with pytest.raises(DifferenceNotAdoptable):
+            await caretaker.desk.adopt(operator.principal, found.id, **WHY)
+
+    async def test_needs_a_provider(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window
+    ) -> None:
+        await lost(caretaker, customer)
+        found = await only(caretaker, window)
+
+        with pytest.raises(PaymentsNotConfigured):
+            await caretaker.with_provider(None).desk.adopt(operator.principal, found.id, **WHY)
+
+
+class TestDeciding:
+    async def test_to_accept_lets_it_stand_until_a_side_says_something_else(
+        self, caretaker: Caretaker, operator: Customer, window: Window
+    ) -> None:
+        provider_id = await YookassaBackstage(caretaker.till.yookassa).reserved(FIVE_HUNDRED)
+        found = await only(caretaker, window)
+        await caretaker.desk.accept(operator.principal, found.id, **WHY)
+        await caretaker.reconciliation.run(window)
+        still_open = [one.id for one in await caretaker.reconciliation.differences()]
+
+        await caretaker.till.provider.capture(provider_id, FIVE_HUNDRED, key=provider_id)
+        later = await only(caretaker, window)
+
+        assert found.id not in still_open
+        assert (later.difference.object_id, later.difference.theirs["status"]) == (provider_id, "succeeded")
+
+    async def test_to_ignore_leaves_the_object_alone_for_good(
+        self, caretaker: Caretaker, operator: Customer, window: Window
+    ) -> None:
+        provider_id = await YookassaBackstage(caretaker.till.yookassa).reserved(FIVE_HUNDRED)
+        found = await only(caretaker, window)
+        await caretaker.desk.ignore(operator.principal, found.id, **WHY)
+
+        await caretaker.till.provider.capture(provider_id, FIVE_HUNDRED, key=provider_id)
+        await caretaker.reconciliation.run(window)
+
+        open_objects = {one.difference.object_id for one in await caretaker.reconciliation.differences()}
+        (decided,) = [
+            one
+            for one in await caretaker.desk.differences(operator.principal, is_open=False)
+            if one.difference.object_id == provider_id
+        ]
+        assert provider_id not in open_objects
+        assert decided.resolution is Resolution.IGNORED
+
+    @pytest.mark.parametrize("way", ["adopt", "accept", "ignore"])
+    async def test_needs_an_operator_a_reason_and_a_difference(
+        self, caretaker: Caretaker, customer: Customer, operator: Customer, window: Window, way: str
+    ) -> None:
+        await lost(caretaker, customer)
+        found = await only(caretaker, window)
+        decide = getattr(caretaker.desk, way)
+
+        with pytest.raises(Forbidden):
+            await decide(customer.principal, found.id, **WHY)
+        with pytest.raises(InvalidInput):
+            await decide(operator.principal, found.id, reason=" ", request_id="req_1")
+        with pytest.raises(DifferenceNotFound):
+            await decide(operator.principal, "rcd_none", **WHY)
+
+        assert (await caretaker.reconciliation.open_difference(found.id)).resolution is None
+
+    async def test_is_for_operators_to_see_too(self, caretaker: Caretaker, customer: Customer) -> None:
+        with pytest.raises(Forbidden):
+            await caretaker.desk.differences(customer.principal)
+        with pytest.raises(Forbidden):
+            await caretaker.desk.stuck(customer.principal)
