@@ -17,6 +17,7 @@ MAY_WAIT = {
     "backend/benchmarks/gateway_contenders.py": "a server that starts has no way to call us; bounded by a deadline",
     "backend/tests/builders/jobs.py": "rows of the job queue tell nobody when they change; 15 s at the most",
     "backend/tests/contracts/test_gateway_http_upstream.py": "a provider that answers drop by drop",
+    "backend/tests/contracts/test_webhooks_carrier.py": "a receiver that answers header by header",
     "e2e/testkit/simulators/door.py": "a planned fault: the simulated party answers late",
     "e2e/testkit/simulators/notifications.py": "the simulated provider waits before it notifies again",
     "e2e/testkit/stack/site.py": "a server that starts has no way to call us; bounded by a deadline",

@@ -150,11 +150,12 @@ class Post:
             )
         return due_at
 
-    async def audit_of(self, customer: Customer) -> list[dict[str, Any]]:
-        """What the audit trail says about the account's endpoints, oldest first."""
+    async def audit_of(self, customer: Customer, *but: str) -> list[dict[str, Any]]:
+        """What the audit trail says about the account's endpoints, but for these actions."""
         async with self.begin() as uow:
             rows = await uow.connection.execute(_AUDIT, {"account": customer.account.id})
-            return [dict(row) for row in rows.mappings()]
+            found = [dict(row) for row in rows.mappings()]
+        return [entry for entry in found if entry["action"].removeprefix("webhook_endpoint.") not in but]
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ Network = IPv4Network | IPv6Network
 
 URL_LENGTH_MAX = 2048
 _PRINTABLE = re.compile(r"[!-~]+")
+_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?")
 _PORTS = {"http": 80, "https": 443}
 
 _CLOSED_IPV4 = tuple(
@@ -132,8 +133,11 @@ def _parse(url: str) -> Target:
     host = (parts.hostname or "").lower()
     if parts.scheme not in _PORTS or not host or port == 0:
         raise WebhookUrlRefused("The address must begin with https:// and a host.")
-    if "@" in parts.netloc or "%" in parts.netloc:
-        raise WebhookUrlRefused("The address must not carry credentials or an escaped host.")
+    if "@" in parts.netloc:
+        raise WebhookUrlRefused("The address must not carry credentials.")
+    is_named = _literal(host) is not None if parts.netloc.startswith("[") else _NAME.fullmatch(host)
+    if not is_named:
+        raise WebhookUrlRefused("The address must name a host, or an IP address.")
     path = parts.path or "/"
     return Target(parts.scheme, host, port or _PORTS[parts.scheme], f"{path}?{parts.query}" if parts.query else path)
 

@@ -262,8 +262,10 @@ def _prolonged(spell: Spell, now: datetime) -> Spell:
 
 
 def _impersonal(data: Mapping[str, object]) -> dict[str, object]:
-    return {
-        name: _impersonal(value) if isinstance(value, Mapping) else value
-        for name, value in data.items()
-        if name not in _PERSONAL
-    }
+    return {name: _impersonal_value(value) for name, value in data.items() if name not in _PERSONAL}
+
+
+def _impersonal_value(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _impersonal(value)
+    return [_impersonal_value(one) for one in value] if isinstance(value, list) else value
