@@ -18,6 +18,7 @@ from billing.commands.accounts import accounts
 from billing.commands.free_quota import free_quota
 from billing.commands.holds import holds
 from billing.commands.ledger import ledger
+from billing.commands.payments import payments
 from billing.commands.rates import rates
 from billing.commands.running import database, with_services
 from billing.commands.wallets import wallets
@@ -43,6 +44,7 @@ app.add_typer(wallets, name="wallets")
 app.add_typer(rates, name="rates")
 app.add_typer(free_quota, name="free-quota")
 app.add_typer(webhooks, name="webhooks")
+app.add_typer(payments, name="payments")
 
 
 class Server(uvicorn.Server):

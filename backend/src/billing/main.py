@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from billing import __version__
 from billing.admin import endpoints as admin
-from billing.admin import inbox_endpoints
+from billing.admin import inbox_endpoints, payment_endpoints
 from billing.customers import endpoints as customers
 from billing.gateway import endpoints as gateway
 from billing.gateway.errors import BillingUnavailable
@@ -70,6 +70,7 @@ def create_app(services: Services) -> FastAPI:
         gateway.router,
         admin.router,
         inbox_endpoints.router,
+        payment_endpoints.router,
         pages.router,
     ):
         app.include_router(router)

@@ -71,6 +71,7 @@ class TestBeginning:
             "confirmation_url": payment["confirmation"]["confirmation_url"],
             "cancellation": None,
             "return_to": "/billing/balance",
+            "refunded": {"amount": "0.00", "currency": "RUB"},
         }
 
     async def test_brings_the_customer_back_below_the_base_path_whatever_host_the_request_names(

@@ -8,15 +8,17 @@ from billing.admin.books_desk import BooksDesk
 from billing.admin.credit_desk import CreditDesk
 from billing.admin.hold_desk import HoldDesk
 from billing.admin.inbox_desk import InboxDesk
+from billing.admin.payment_desk import PaymentDesk
 from billing.admin.reconciliation_desk import ReconciliationDesk
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorDesks:
-    """Holds, credit, books, notifications and differences; each desk decides itself who may do what."""
+    """Holds, credit, books, notifications, payments and differences; each desk decides itself who may do what."""
 
     holds: HoldDesk
     credit: CreditDesk
     books: BooksDesk
     inbox: InboxDesk
+    payments: PaymentDesk
     reconciliation: ReconciliationDesk

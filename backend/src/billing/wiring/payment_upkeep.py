@@ -20,11 +20,12 @@ from billing.wiring.payments import PaymentParts
 
 @dataclass(frozen=True, slots=True)
 class PaymentUpkeep:
-    """Who asks again, who compares, and who makes rows of what was lost."""
+    """Who asks again, who compares, who makes rows of what was lost, and who gives money back."""
 
     janitor: PaymentJanitor
     reconciliation: Reconciliation
     adoption: Adoption
+    refunds: RefundService
 
 
 def payment_upkeep(
@@ -50,5 +51,6 @@ def payment_upkeep(
             begin=begin, clock=clock, job_queue=job_queue, checkout=checkout, refunds=refunds, states=states
         ),
         reconciliation=Reconciliation(begin=begin, clock=clock, ids=ids, job_queue=job_queue, matcher=matcher),
+        refunds=refunds,
         adoption=Adoption(clock=clock, provider=provider, states=states, customers=customers, public=public),
     )

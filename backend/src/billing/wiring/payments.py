@@ -18,10 +18,11 @@ from billing.payments.auto_topups_runs import AutoTopupRuns
 from billing.payments.auto_topups_settings import COOL_OFF
 from billing.payments.beginning import Checkout
 from billing.payments.dispute_states import DisputeStates
+from billing.payments.fees import ProviderFees
 from billing.payments.fulfilment import TopupFulfilment
 from billing.payments.news import PaymentNews
-from billing.payments.provider_states import ProviderStates
 from billing.payments.ports import PaymentProvider
+from billing.payments.provider_states import ProviderStates
 from billing.payments.purposes import Fulfilment, KeepsNothing, MethodKeeper, NoReceipts, Purposes, Receipts
 from billing.payments.receipts import RECEIPT_PROVIDERS, TaxReceipts
 from billing.payments.receipts_settings import ReceiptSettings
@@ -30,9 +31,9 @@ from billing.payments.rules import AUTO_TOPUP, TOPUP, TopupOffer
 from billing.wallets.events import BillingEvents
 from billing.wallets.returns import WalletReturns
 from billing.wallets.service import WalletService
-
 from billing.wiring.ground import Ground
 from billing.wiring.settings import Settings
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentParts:
@@ -49,8 +50,8 @@ def payment_parts(
     ids: Ids,
     wallets: WalletService,
     topup_ttl_days: int,
-    methods: MethodKeeper | None = None,
     auto_topup_cool_off: timedelta = COOL_OFF,
+    methods: MethodKeeper | None = None,
     more_purposes: dict[str, Fulfilment] | None = None,
 ) -> PaymentParts:
     """The one place through which the provider's word becomes ours; `more_purposes` are paid for beside top-ups."""
@@ -72,6 +73,7 @@ def payment_parts(
         disputes=DisputeStates(purposes=purposes, ledger=ledger, news=news, clock=clock, ids=ids),
         methods=methods or KeepsNothing(),
         news=news,
+        fees=ProviderFees(ledger=ledger, clock=clock),
         clock=clock,
     )
     return PaymentParts(purposes, states, news)

@@ -16,6 +16,8 @@ from billing.admin.credit_desk import CreditDesk
 from billing.admin.desks import OperatorDesks
 from billing.admin.hold_desk import HoldDesk
 from billing.admin.inbox_desk import InboxDesk
+from billing.admin.payment_desk import PaymentDesk
+from billing.admin.reconciliation_desk import ReconciliationDesk
 from billing.customers import jobs as customer_jobs
 from billing.customers.access import SessionCookies
 from billing.customers.adapters.argon2_passwords import Argon2Passwords
@@ -46,11 +48,14 @@ from billing.ledger.service import LedgerService
 from billing.pages.playground import PlaygroundService
 from billing.pages.rendering import Renderer
 from billing.pages.service import PagesService
-from billing.payments.beginning import Checkout
+from billing.payments import auto_topups_jobs as auto_topup_jobs
+from billing.payments import jobs as payment_jobs
+from billing.payments.auto_topups import AutoTopups
+from billing.payments.auto_topups_runs import AutoTopupRuns
+from billing.payments.methods import SavedMethods
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
-from billing.payments.purposes import NoReceipts
 from billing.payments.returning import ReturnRules
 from billing.payments.rules import TopupOffer
 from billing.payments.service import TopupService
@@ -82,7 +87,9 @@ from billing.webhooks.refusals import RefusalCounter
 from billing.webhooks.rules import Provider
 from billing.webhooks.service import InboxService
 from billing.webhooks.trust import TrustPolicies
-from billing.wiring.payments import payment_parts
+from billing.wiring.ground import Ground
+from billing.wiring.payment_upkeep import PaymentUpkeep, payment_upkeep
+from billing.wiring.payments import auto_topup_runs, auto_topups_of, checkout_with, payment_parts
 from billing.wiring.providers import provider_of
 from billing.wiring.readiness import Readiness
 from billing.wiring.settings import Settings
@@ -113,6 +120,10 @@ class Services:
     quotas: QuotaService
     usage: UsageService
     topups: TopupService
+    payment_upkeep: PaymentUpkeep
+    methods: SavedMethods
+    auto_topups: AutoTopups
+    auto_topup_runs: AutoTopupRuns
     doorkeeper: Doorkeeper
     inbox: InboxService
     webhook_endpoints: EndpointService
@@ -149,17 +160,6 @@ class _Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ground:
-    """What every service stands on."""
-
-    engine: AsyncEngine
-    begin: Begin
-    clock: Clock
-    ids: Ids
-    audit: AuditTrail
-
-
-@dataclass(frozen=True, slots=True)
 class _Core:
     """The services that gateway, pages and desks are made of."""
 
@@ -183,11 +183,17 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     ground = _ground(settings, database_url)
     core = _core(settings, terms, ground)
     job_queue = JobQueue(database_url)
-    parts = payment_parts(
-        clock=ground.clock, ids=ground.ids, wallets=core.wallets, topup_ttl_days=settings.payments.topup_ttl_days
-    )
     provider = provider_of(settings.payments)
-    checkout = _checkout(terms, ground, parts.states, provider)
+    methods = SavedMethods(begin=ground.begin, clock=ground.clock, ids=ground.ids, audit=ground.audit)
+    parts = payment_parts(
+        clock=ground.clock,
+        ids=ground.ids,
+        wallets=core.wallets,
+        topup_ttl_days=settings.payments.topup_ttl_days,
+        auto_topup_cool_off=settings.auto_topups.cool_off,
+        methods=methods,
+    )
+    checkout = checkout_with(settings, ground, parts, provider, public=terms.public_address)
     topups = TopupService(
         begin=ground.begin, audit=ground.audit, checkout=checkout, offer=terms.offer, returns=terms.returns
     )
@@ -196,6 +202,9 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     gateway = _gateway(settings, terms, ground, core, upstream)
     doorkeeper = _doorkeeper(terms, ground)
     inbox = _inbox(ground, job_queue, parts.states, provider)
+    upkeep = payment_upkeep(
+        ground, job_queue, parts, checkout, provider, customers=core.customers, public=terms.public_address
+    )
     built = Services(
         settings=settings,
         public_address=terms.public_address,
@@ -215,6 +224,10 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         quotas=core.quotas,
         usage=core.usage,
         topups=topups,
+        payment_upkeep=upkeep,
+        methods=methods,
+        auto_topups=auto_topups_of(ground, core.wallets, provider, terms.offer),
+        auto_topup_runs=auto_topup_runs(settings, ground, core.customers, job_queue, checkout, provider, terms.offer),
         doorkeeper=doorkeeper,
         inbox=inbox,
         webhook_endpoints=_webhook_endpoints(settings, terms, ground),
@@ -226,7 +239,7 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         renderer=Renderer(terms.public_address, status_of),
         pages=_pages(settings, terms, ground, core, topups),
         playground=PlaygroundService(gateway),
-        desks=_desks(ground, core, inbox),
+        desks=_desks(ground, core, inbox, upkeep),
         readiness=Readiness(ground.engine, terms.trust_policies),
         verification=_verification(ground),
     )
@@ -247,6 +260,8 @@ def register_jobs(built: Services) -> None:
     queue = built.job_queue
     webhook_jobs.register(queue, built.inbox)
     outbound_jobs.register(queue, built.dispatcher)
+    payment_jobs.register(queue, built.payment_upkeep.janitor, built.payment_upkeep.reconciliation)
+    auto_topup_jobs.register(queue, built.auto_topup_runs)
     wallet_jobs.register(queue, built.wallets)
     quota_jobs.register(queue, built.quotas)
     gateway_jobs.register(queue, built.abandoned_streams)
@@ -279,29 +294,15 @@ def _terms(settings: Settings) -> _Terms:
     )
 
 
-def _ground(settings: Settings, database_url: URL) -> _Ground:
+def _ground(settings: Settings, database_url: URL) -> Ground:
     deployment = settings.deployment
     clock = SystemClock() if deployment.clock_offset_file is None else MovableClock(deployment.clock_offset_file)
     engine = application_engine(database_url, connections_max=deployment.database_connections_max)
     ids = Ids(clock)
-    return _Ground(engine, units_of_work(engine), clock, ids, AuditTrail(clock, ids))
+    return Ground(engine, units_of_work(engine), clock, ids, AuditTrail(clock, ids))
 
 
-def _checkout(
-    terms: _Terms, ground: _Ground, states: ProviderStates, provider: PaymentProvider | None
-) -> Checkout:
-    return Checkout(
-        begin=ground.begin,
-        clock=ground.clock,
-        ids=ground.ids,
-        states=states,
-        provider=provider,
-        receipts=NoReceipts(),
-        public=terms.public_address,
-    )
-
-
-def _account_wallet(terms: _Terms, ground: _Ground, wallets: WalletService) -> AccountWallet:
+def _account_wallet(terms: _Terms, ground: Ground, wallets: WalletService) -> AccountWallet:
     return AccountWallet(
         begin=ground.begin,
         clock=ground.clock,
@@ -314,7 +315,7 @@ def _account_wallet(terms: _Terms, ground: _Ground, wallets: WalletService) -> A
 
 
 def _inbox(
-    ground: _Ground, job_queue: JobQueue, states: ProviderStates, provider: PaymentProvider | None
+    ground: Ground, job_queue: JobQueue, states: ProviderStates, provider: PaymentProvider | None
 ) -> InboxService:
     handlers: dict[str, NotificationHandler] = {}
     if provider is not None:
@@ -322,12 +323,12 @@ def _inbox(
     return InboxService(begin=ground.begin, clock=ground.clock, ids=ground.ids, job_queue=job_queue, handlers=handlers)
 
 
-def _doorkeeper(terms: _Terms, ground: _Ground) -> Doorkeeper:
+def _doorkeeper(terms: _Terms, ground: Ground) -> Doorkeeper:
     refusals = RefusalCounter(begin=ground.begin, clock=ground.clock)
     return Doorkeeper(policies=terms.trust_policies, clock=ground.clock, refusals=refusals)
 
 
-def _webhook_endpoints(settings: Settings, terms: _Terms, ground: _Ground) -> EndpointService:
+def _webhook_endpoints(settings: Settings, terms: _Terms, ground: Ground) -> EndpointService:
     outbound = settings.outbound
     return EndpointService(
         begin=ground.begin,
@@ -340,7 +341,7 @@ def _webhook_endpoints(settings: Settings, terms: _Terms, ground: _Ground) -> En
     )
 
 
-def _dispatcher(terms: _Terms, ground: _Ground, job_queue: JobQueue, carrier: HttpCarrier) -> Dispatcher:
+def _dispatcher(terms: _Terms, ground: Ground, job_queue: JobQueue, carrier: HttpCarrier) -> Dispatcher:
     return Dispatcher(
         begin=ground.begin,
         clock=ground.clock,
@@ -351,7 +352,7 @@ def _dispatcher(terms: _Terms, ground: _Ground, job_queue: JobQueue, carrier: Ht
     )
 
 
-def _rate_desk(terms: _Terms, ground: _Ground, pricing: PricingService) -> RateDesk:
+def _rate_desk(terms: _Terms, ground: Ground, pricing: PricingService) -> RateDesk:
     served = {name for route in terms.routes.by_name.values() for name in (route.model, *route.priced_as)}
     return RateDesk(
         begin=ground.begin,
@@ -370,7 +371,7 @@ def _session_cookies(settings: Settings) -> SessionCookies:
     )
 
 
-def _core(settings: Settings, terms: _Terms, ground: _Ground) -> _Core:
+def _core(settings: Settings, terms: _Terms, ground: Ground) -> _Core:
     begin, clock, ids, audit = ground.begin, ground.clock, ground.ids, ground.audit
     pricing = PricingService(ids)
     catalog = ModelCatalog(pricing, clock, terms.routes, terms.currency)
@@ -404,7 +405,7 @@ def _core(settings: Settings, terms: _Terms, ground: _Ground) -> _Core:
     )
 
 
-def _gateway(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, upstream: HttpUpstream) -> GatewayService:
+def _gateway(settings: Settings, terms: _Terms, ground: Ground, core: _Core, upstream: HttpUpstream) -> GatewayService:
     return GatewayService(
         begin=ground.begin,
         turns=Turns(),
@@ -424,7 +425,7 @@ def _gateway(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, up
     )
 
 
-def _price_board(settings: Settings, terms: _Terms, ground: _Ground, core: _Core) -> PriceBoard:
+def _price_board(settings: Settings, terms: _Terms, ground: Ground, core: _Core) -> PriceBoard:
     return PriceBoard(
         begin=ground.begin,
         catalog=core.catalog,
@@ -435,12 +436,12 @@ def _price_board(settings: Settings, terms: _Terms, ground: _Ground, core: _Core
     )
 
 
-def _abandoned_streams(ground: _Ground, core: _Core) -> AbandonedStreams:
+def _abandoned_streams(ground: Ground, core: _Core) -> AbandonedStreams:
     booker = Booker(clock=ground.clock, quotas=core.quotas, wallets=core.wallets, usage=core.usage)
     return AbandonedStreams(begin=ground.begin, clock=ground.clock, booker=booker)
 
 
-def _pages(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, topups: TopupService) -> PagesService:
+def _pages(settings: Settings, terms: _Terms, ground: Ground, core: _Core, topups: TopupService) -> PagesService:
     return PagesService(
         begin=ground.begin,
         ids=ground.ids,
@@ -452,7 +453,7 @@ def _pages(settings: Settings, terms: _Terms, ground: _Ground, core: _Core, topu
     )
 
 
-def _desks(ground: _Ground, core: _Core, inbox: InboxService) -> OperatorDesks:
+def _desks(ground: Ground, core: _Core, inbox: InboxService, upkeep: PaymentUpkeep) -> OperatorDesks:
     begin, clock, audit, ledger = ground.begin, ground.clock, ground.audit, LedgerService()
     return OperatorDesks(
         holds=HoldDesk(
@@ -474,10 +475,18 @@ def _desks(ground: _Ground, core: _Core, inbox: InboxService) -> OperatorDesks:
         ),
         books=BooksDesk(begin=begin, ledger=ledger),
         inbox=InboxDesk(begin=begin, clock=clock, inbox=inbox, audit=audit),
+        payments=PaymentDesk(begin=begin, refunds=upkeep.refunds, audit=audit),
+        reconciliation=ReconciliationDesk(
+            begin=begin,
+            reconciliation=upkeep.reconciliation,
+            adoption=upkeep.adoption,
+            janitor=upkeep.janitor,
+            audit=audit,
+        ),
     )
 
 
-def _verification(ground: _Ground) -> Verification:
+def _verification(ground: Ground) -> Verification:
     return Verification(
         snapshots(ground.engine),
         (LedgerVerifier(), WalletVerifier(ground.clock), UsageVerifier(), QuotaVerifier(), FreeUsageVerifier()),
