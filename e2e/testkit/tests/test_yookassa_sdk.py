@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from yookassa import Configuration, Payment, Refund, Settings
+from yookassa import Configuration, Payment, Receipt, Refund, Settings
+from yookassa.domain.common import SecurityHelper
 from yookassa.domain.exceptions import BadRequestError, NotFoundError, UnauthorizedError
 from yookassa.domain.notification import WebhookNotificationFactory
 
@@ -213,6 +214,90 @@ class TestRefunds:
             Refund.create(self.refund_of(payment.id, "1.00"), "key-2")
 
 
+class TestSavedMethods:
+    def test_a_method_is_saved_and_charged_without_its_owner(self, yookassa: YookassaRemote) -> None:
+        first = Payment.create(a_payment() | {"save_payment_method": True}, "key-1")
+        yookassa.pay(first.id)
+        method = Payment.find_one(first.id).payment_method
+
+        charged = Payment.create(
+            {"amount": a_payment()["amount"], "capture": True, "payment_method_id": method.id}, "key-2"
+        )
+
+        assert (method.saved, method.title) == (True, "Bank card *4444")
+        assert (charged.status, charged.paid, charged.confirmation) == ("succeeded", True, None)
+        assert charged.payment_method.id == method.id
+
+    def test_a_refusing_bank_is_a_cancelled_payment(self, yookassa: YookassaRemote) -> None:
+        first = Payment.create(a_payment() | {"save_payment_method": True}, "key-1")
+        yookassa.pay(first.id)
+        yookassa.refuse_method(first.id)
+
+        charged = Payment.create(
+            {"amount": a_payment()["amount"], "capture": True, "payment_method_id": first.id}, "key-2"
+        )
+
+        assert (charged.status, charged.cancellation_details.reason) == ("canceled", "insufficient_funds")
+
+    def test_three_d_secure_is_in_the_authorization(self, yookassa: YookassaRemote) -> None:
+        payment = Payment.create(a_payment(), "key-1")
+
+        yookassa.pay(payment.id, three_d_secure=True)
+
+        assert Payment.find_one(payment.id).authorization_details.three_d_secure.applied
+
+
+class TestReceipts:
+    def test_they_can_be_sent_listed_and_found(self, yookassa: YookassaRemote) -> None:
+        item = {
+            "description": "Top-up",
+            "quantity": "1.00",
+            "amount": {"value": "500.00", "currency": "RUB"},
+            "vat_code": 1,
+            "payment_mode": "full_prepayment",
+            "payment_subject": "payment",
+        }
+        receipt = {"customer": {"email": "ada@shop.example"}, "items": [item], "tax_system_code": 2}
+        payment = Payment.create(a_payment() | {"receipt": receipt}, "key-1")
+        yookassa.pay(payment.id)
+
+        (listed,) = Receipt.list({"payment_id": payment.id}).items
+
+        found = Receipt.find_one(listed.id)
+        assert payment.receipt_registration == "pending"
+        assert Payment.find_one(payment.id).receipt_registration == "succeeded"
+        assert (found.type, found.status, found.payment_id) == ("payment", "succeeded", payment.id)
+        assert (found.tax_system_code, found.items[0].description) == (2, "Top-up")
+
+
+class TestNotifications:
+    def test_the_sdk_understands_each_kind(self, yookassa: YookassaRemote) -> None:
+        two_stages, paid, declined = (
+            Payment.create(a_payment(capture=capture), key)
+            for capture, key in ((False, "key-1"), (True, "key-2"), (True, "key-3"))
+        )
+        yookassa.pay(two_stages.id)
+        yookassa.pay(paid.id)
+        yookassa.decline(declined.id)
+        refund = yookassa.refund_in_the_cabinet(paid.id)
+
+        understood = [WebhookNotificationFactory().create(sent["body"]) for sent in yookassa.notifications()]
+
+        assert [(notification.event, notification.object.id) for notification in understood] == [
+            ("payment.waiting_for_capture", two_stages.id),
+            ("payment.succeeded", paid.id),
+            ("payment.canceled", declined.id),
+            ("refund.succeeded", refund["id"]),
+        ]
+
+    @pytest.mark.parametrize(
+        ("address", "is_trusted"),
+        [("185.71.76.1", True), ("77.75.156.35", True), ("203.0.113.7", False)],
+    )
+    def test_the_sdk_knows_them_by_their_source_address_alone(self, address: str, *, is_trusted: bool) -> None:
+        assert SecurityHelper().is_ip_trusted(address) is is_trusted
+
+
 class TestTheShop:
     def test_it_is_a_test_shop(self, yookassa_settings: YookassaSettings) -> None:
         me = Settings.get_account_settings()
@@ -228,11 +313,3 @@ class TestTheShop:
             Settings.get_account_settings()
 
         assert refused.value.error.code == "invalid_credentials"
-
-    def test_the_sdk_understands_the_notifications(self, yookassa: YookassaRemote) -> None:
-        payment = Payment.create(a_payment(), "key-1")
-        yookassa.pay(payment.id)
-
-        notification = WebhookNotificationFactory().create(yookassa.notifications()[0]["body"])
-
-        assert (notification.event, notification.object.id) == ("payment.succeeded", payment.id)
