@@ -19,6 +19,7 @@ from billing.commands.free_quota import free_quota
 from billing.commands.holds import holds
 from billing.commands.ledger import ledger
 from billing.commands.payments import payments
+from billing.commands.plans import plans
 from billing.commands.rates import rates
 from billing.commands.running import database, with_services
 from billing.commands.wallets import wallets
@@ -42,6 +43,7 @@ app.add_typer(ledger, name="ledger")
 app.add_typer(holds, name="holds")
 app.add_typer(wallets, name="wallets")
 app.add_typer(rates, name="rates")
+app.add_typer(plans, name="plans")
 app.add_typer(free_quota, name="free-quota")
 app.add_typer(webhooks, name="webhooks")
 app.add_typer(payments, name="payments")

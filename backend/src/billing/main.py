@@ -34,9 +34,11 @@ from billing.kit.http import StorableAddresses, service_of
 from billing.kit.settings import require_asserts
 from billing.pages import endpoints as pages
 from billing.pages.access import refusal_page
+from billing.payments import auto_topups_endpoints, methods_endpoints
 from billing.payments import endpoints as payments
 from billing.pricing import endpoints as pricing
 from billing.quotas import endpoints as quotas
+from billing.subscriptions import endpoints as subscriptions
 from billing.usage import endpoints as usage
 from billing.wallets import endpoints as wallets
 from billing.webhooks import endpoints as webhooks
@@ -60,6 +62,9 @@ def create_app(services: Services) -> FastAPI:
     for router in (
         customers.router,
         payments.router,
+        subscriptions.router,
+        methods_endpoints.router,
+        auto_topups_endpoints.router,
         webhooks.router,
         outbound.router,
         quotas.router,

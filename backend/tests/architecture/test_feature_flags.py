@@ -73,7 +73,7 @@ class TestDoors:
         """A flag that closes nothing is believed all the same."""
         closed = {
             flag
-            for path in ("/billing", "/api/v1/billing/plan", "/internal/billing", "/portal/billing", "/admin", "/v1/x")
+            for path in ("/billing", "/api/v1/billing/plans", "/internal/billing", "/portal/billing", "/admin", "/v1/x")
             for flag in flags_that_close(path)
         }
 

@@ -29,6 +29,7 @@ from billing.subscriptions.rules import (
 
 _PLANS_MAX = 200
 _GRANTS_MAX = 200  # of one account: years of paid periods, newest first
+_GRANT_COLUMNS = [column for column in PlanGrantRow.__table__.columns if column.key != "plan_id"]
 _PLAN_COLUMNS = [column.label(f"plan_{column.key}") for column in PlanRow.__table__.columns]
 
 
@@ -344,7 +345,7 @@ def _subscription_of(account_id: AccountId) -> Any:
 
 
 def _grants() -> Any:
-    return select(PlanGrantRow.__table__, *_PLAN_COLUMNS).join(PlanRow, PlanRow.id == PlanGrantRow.plan_id)
+    return select(*_GRANT_COLUMNS, *_PLAN_COLUMNS).join(PlanRow, PlanRow.id == PlanGrantRow.plan_id)
 
 
 def _subscription(row: RowMapping) -> Subscription:

@@ -8,7 +8,9 @@ from billing.wiring.settings import FeatureFlags
 
 # A provider's notification is about money that is under way already: no flag shuts that door.
 _PREFIXES: tuple[tuple[str, str], ...] = (
-    ("/api/v1/billing/plan", "subscriptions"),
+    ("/api/v1/billing/plans", "subscriptions"),
+    ("/api/v1/billing/subscription", "subscriptions"),
+    ("/billing/plan", "subscriptions"),
     ("/api/v1/billing", "wallet"),
     ("/billing", "wallet"),
     ("/pricing", "wallet"),

@@ -17,6 +17,7 @@ from billing.admin.desks import OperatorDesks
 from billing.admin.hold_desk import HoldDesk
 from billing.admin.inbox_desk import InboxDesk
 from billing.admin.payment_desk import PaymentDesk
+from billing.admin.receipt_desk import ReceiptDesk
 from billing.admin.reconciliation_desk import ReconciliationDesk
 from billing.customers import jobs as customer_jobs
 from billing.customers.access import SessionCookies
@@ -30,7 +31,6 @@ from billing.gateway.adapters.http_upstream import HttpUpstream
 from billing.gateway.booking import Booker
 from billing.gateway.catalog import ModelCatalog
 from billing.gateway.price_board import PriceBoard
-from billing.gateway.rules.routes import RouteTable
 from billing.gateway.service import GatewayService
 from billing.gateway.settings import GatewaySettings
 from billing.http_errors import status_of
@@ -39,8 +39,7 @@ from billing.kit.clock import Clock, MovableClock, SystemClock
 from billing.kit.database import application_engine
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
-from billing.kit.money import Currency, parse_currency
-from billing.kit.public_address import PublicAddress, parse_public_address
+from billing.kit.public_address import PublicAddress
 from billing.kit.turns import Turns
 from billing.kit.unit_of_work import Begin, single_reads, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
@@ -50,23 +49,27 @@ from billing.pages.rendering import Renderer
 from billing.pages.service import PagesService
 from billing.payments import auto_topups_jobs as auto_topup_jobs
 from billing.payments import jobs as payment_jobs
+from billing.payments import receipts_jobs as receipt_jobs
 from billing.payments.auto_topups import AutoTopups
 from billing.payments.auto_topups_runs import AutoTopupRuns
+from billing.payments.chargeable import ChargeableMethods
 from billing.payments.methods import SavedMethods
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
-from billing.payments.returning import ReturnRules
-from billing.payments.rules import TopupOffer
+from billing.payments.rules import SUBSCRIPTION
 from billing.payments.service import TopupService
-from billing.payments.settings import PaymentSettings, ProviderKind
 from billing.pricing.adapters.xlsx_sheets import XlsxSheets
 from billing.pricing.rate_desk import RateDesk
 from billing.pricing.service import PricingService
 from billing.quotas import jobs as quota_jobs
 from billing.quotas.invariants import FreeUsageVerifier, QuotaVerifier
 from billing.quotas.service import QuotaService
+from billing.subscriptions import jobs as plan_jobs
 from billing.subscriptions.entitlements import Entitlements
+from billing.subscriptions.plan_desk import PlanDesk
+from billing.subscriptions.renewals import Renewals
+from billing.subscriptions.service import SubscriptionService
 from billing.usage.invariants import UsageVerifier
 from billing.usage.service import UsageService
 from billing.wallets import jobs as wallet_jobs
@@ -78,21 +81,19 @@ from billing.webhooks import jobs as webhook_jobs
 from billing.webhooks.doorkeeper import Doorkeeper
 from billing.webhooks.outbound import jobs as outbound_jobs
 from billing.webhooks.outbound.adapters.http_carrier import HttpCarrier
-from billing.webhooks.outbound.addresses import AddressPolicy
 from billing.webhooks.outbound.delivering import Dispatcher
 from billing.webhooks.outbound.service import EndpointService, Limits
-from billing.webhooks.outbound.signing import SigningKeys
 from billing.webhooks.ports import NotificationHandler
 from billing.webhooks.refusals import RefusalCounter
-from billing.webhooks.rules import Provider
 from billing.webhooks.service import InboxService
-from billing.webhooks.trust import TrustPolicies
 from billing.wiring.ground import Ground
 from billing.wiring.payment_upkeep import PaymentUpkeep, payment_upkeep
 from billing.wiring.payments import auto_topup_runs, auto_topups_of, checkout_with, payment_parts
+from billing.wiring.plans import plan_fulfilment, plan_services
 from billing.wiring.providers import provider_of
 from billing.wiring.readiness import Readiness
 from billing.wiring.settings import Settings
+from billing.wiring.terms import Terms, terms_of
 from billing.wiring.verification import Verification
 
 _RETRY_STALLED_EVERY = "* * * * * */10"
@@ -120,6 +121,9 @@ class Services:
     quotas: QuotaService
     usage: UsageService
     topups: TopupService
+    subscriptions: SubscriptionService
+    plan_renewals: Renewals
+    plan_desk: PlanDesk
     payment_upkeep: PaymentUpkeep
     methods: SavedMethods
     auto_topups: AutoTopups
@@ -145,21 +149,6 @@ class Services:
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
-    """What the settings say when they are read together."""
-
-    currency: Currency
-    offer: TopupOffer
-    trusted_proxies: TrustedProxies
-    trust_policies: TrustPolicies
-    routes: RouteTable
-    public_address: PublicAddress
-    returns: ReturnRules
-    outbound_policy: AddressPolicy
-    signing_keys: SigningKeys
-
-
-@dataclass(frozen=True, slots=True)
 class _Core:
     """The services that gateway, pages and desks are made of."""
 
@@ -179,12 +168,14 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     Raises:
         SettingsError: settings contradict each other; nothing was opened then.
     """
-    terms = _terms(settings)
+    terms = terms_of(settings)
     ground = _ground(settings, database_url)
     core = _core(settings, terms, ground)
     job_queue = JobQueue(database_url)
     provider = provider_of(settings.payments)
     methods = SavedMethods(begin=ground.begin, clock=ground.clock, ids=ground.ids, audit=ground.audit)
+    chargeable = ChargeableMethods(provider)
+    plan_grants = plan_fulfilment(clock=ground.clock, ids=ground.ids, wallets=core.wallets, methods=chargeable)
     parts = payment_parts(
         clock=ground.clock,
         ids=ground.ids,
@@ -192,10 +183,23 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         topup_ttl_days=settings.payments.topup_ttl_days,
         auto_topup_cool_off=settings.auto_topups.cool_off,
         methods=methods,
+        more_purposes={SUBSCRIPTION: plan_grants},
     )
     checkout = checkout_with(settings, ground, parts, provider, public=terms.public_address)
     topups = TopupService(
         begin=ground.begin, audit=ground.audit, checkout=checkout, offer=terms.offer, returns=terms.returns
+    )
+    plans = plan_services(
+        begin=ground.begin,
+        clock=ground.clock,
+        ids=ground.ids,
+        audit=ground.audit,
+        wallets=core.wallets,
+        fulfilment=plan_grants,
+        checkout=checkout,
+        methods=chargeable,
+        returns=terms.returns,
+        currency=terms.currency,
     )
     upstream = HttpUpstream(settings.gateway)
     carrier = HttpCarrier(terms.outbound_policy)
@@ -224,6 +228,9 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         quotas=core.quotas,
         usage=core.usage,
         topups=topups,
+        subscriptions=plans.subscriptions,
+        plan_renewals=plans.renewals,
+        plan_desk=plans.desk,
         payment_upkeep=upkeep,
         methods=methods,
         auto_topups=auto_topups_of(ground, core.wallets, provider, terms.offer),
@@ -260,38 +267,20 @@ def register_jobs(built: Services) -> None:
     queue = built.job_queue
     webhook_jobs.register(queue, built.inbox)
     outbound_jobs.register(queue, built.dispatcher)
+    receipt_jobs.register(queue, built.payment_upkeep.receipts)
     payment_jobs.register(queue, built.payment_upkeep.janitor, built.payment_upkeep.reconciliation)
     auto_topup_jobs.register(queue, built.auto_topup_runs)
     wallet_jobs.register(queue, built.wallets)
     quota_jobs.register(queue, built.quotas)
     gateway_jobs.register(queue, built.abandoned_streams)
     customer_jobs.register(queue, built.customers)
+    if built.settings.flags.subscriptions:
+        plan_jobs.register(queue, built.plan_renewals)
 
     async def retry_stalled() -> None:
         await queue.retry_stalled()
 
     queue.register_tick("queue.retry_stalled", _RETRY_STALLED_EVERY, retry_stalled, may_overlap=True)
-
-
-def _terms(settings: Settings) -> _Terms:
-    currency = parse_currency(settings.wallets.currency)
-    public_address = parse_public_address(settings.public_address.base_url)
-    trusted_proxies = settings.proxies.trusted_proxies()
-    return _Terms(
-        currency=currency,
-        offer=settings.payments.offer(currency),
-        trusted_proxies=trusted_proxies,
-        trust_policies=settings.webhooks.policies(
-            is_production=settings.deployment.is_production,
-            configured=_collectors(settings.payments),
-            proxies=trusted_proxies,
-        ),
-        routes=settings.gateway.read_routes(),
-        public_address=public_address,
-        returns=ReturnRules(public_address, settings.payments.allowed_origins()),
-        outbound_policy=settings.outbound.address_policy(),
-        signing_keys=settings.outbound.signing_keys(),
-    )
 
 
 def _ground(settings: Settings, database_url: URL) -> Ground:
@@ -302,7 +291,7 @@ def _ground(settings: Settings, database_url: URL) -> Ground:
     return Ground(engine, units_of_work(engine), clock, ids, AuditTrail(clock, ids))
 
 
-def _account_wallet(terms: _Terms, ground: Ground, wallets: WalletService) -> AccountWallet:
+def _account_wallet(terms: Terms, ground: Ground, wallets: WalletService) -> AccountWallet:
     return AccountWallet(
         begin=ground.begin,
         clock=ground.clock,
@@ -323,12 +312,12 @@ def _inbox(
     return InboxService(begin=ground.begin, clock=ground.clock, ids=ground.ids, job_queue=job_queue, handlers=handlers)
 
 
-def _doorkeeper(terms: _Terms, ground: Ground) -> Doorkeeper:
+def _doorkeeper(terms: Terms, ground: Ground) -> Doorkeeper:
     refusals = RefusalCounter(begin=ground.begin, clock=ground.clock)
     return Doorkeeper(policies=terms.trust_policies, clock=ground.clock, refusals=refusals)
 
 
-def _webhook_endpoints(settings: Settings, terms: _Terms, ground: Ground) -> EndpointService:
+def _webhook_endpoints(settings: Settings, terms: Terms, ground: Ground) -> EndpointService:
     outbound = settings.outbound
     return EndpointService(
         begin=ground.begin,
@@ -341,7 +330,7 @@ def _webhook_endpoints(settings: Settings, terms: _Terms, ground: Ground) -> End
     )
 
 
-def _dispatcher(terms: _Terms, ground: Ground, job_queue: JobQueue, carrier: HttpCarrier) -> Dispatcher:
+def _dispatcher(terms: Terms, ground: Ground, job_queue: JobQueue, carrier: HttpCarrier) -> Dispatcher:
     return Dispatcher(
         begin=ground.begin,
         clock=ground.clock,
@@ -352,7 +341,7 @@ def _dispatcher(terms: _Terms, ground: Ground, job_queue: JobQueue, carrier: Htt
     )
 
 
-def _rate_desk(terms: _Terms, ground: Ground, pricing: PricingService) -> RateDesk:
+def _rate_desk(terms: Terms, ground: Ground, pricing: PricingService) -> RateDesk:
     served = {name for route in terms.routes.by_name.values() for name in (route.model, *route.priced_as)}
     return RateDesk(
         begin=ground.begin,
@@ -371,7 +360,7 @@ def _session_cookies(settings: Settings) -> SessionCookies:
     )
 
 
-def _core(settings: Settings, terms: _Terms, ground: Ground) -> _Core:
+def _core(settings: Settings, terms: Terms, ground: Ground) -> _Core:
     begin, clock, ids, audit = ground.begin, ground.clock, ground.ids, ground.audit
     pricing = PricingService(ids)
     catalog = ModelCatalog(pricing, clock, terms.routes, terms.currency)
@@ -405,7 +394,7 @@ def _core(settings: Settings, terms: _Terms, ground: Ground) -> _Core:
     )
 
 
-def _gateway(settings: Settings, terms: _Terms, ground: Ground, core: _Core, upstream: HttpUpstream) -> GatewayService:
+def _gateway(settings: Settings, terms: Terms, ground: Ground, core: _Core, upstream: HttpUpstream) -> GatewayService:
     return GatewayService(
         begin=ground.begin,
         turns=Turns(),
@@ -425,7 +414,7 @@ def _gateway(settings: Settings, terms: _Terms, ground: Ground, core: _Core, ups
     )
 
 
-def _price_board(settings: Settings, terms: _Terms, ground: Ground, core: _Core) -> PriceBoard:
+def _price_board(settings: Settings, terms: Terms, ground: Ground, core: _Core) -> PriceBoard:
     return PriceBoard(
         begin=ground.begin,
         catalog=core.catalog,
@@ -441,7 +430,7 @@ def _abandoned_streams(ground: Ground, core: _Core) -> AbandonedStreams:
     return AbandonedStreams(begin=ground.begin, clock=ground.clock, booker=booker)
 
 
-def _pages(settings: Settings, terms: _Terms, ground: Ground, core: _Core, topups: TopupService) -> PagesService:
+def _pages(settings: Settings, terms: Terms, ground: Ground, core: _Core, topups: TopupService) -> PagesService:
     return PagesService(
         begin=ground.begin,
         ids=ground.ids,
@@ -476,6 +465,7 @@ def _desks(ground: Ground, core: _Core, inbox: InboxService, upkeep: PaymentUpke
         books=BooksDesk(begin=begin, ledger=ledger),
         inbox=InboxDesk(begin=begin, clock=clock, inbox=inbox, audit=audit),
         payments=PaymentDesk(begin=begin, refunds=upkeep.refunds, audit=audit),
+        receipts=ReceiptDesk(begin=begin, checks=upkeep.receipts),
         reconciliation=ReconciliationDesk(
             begin=begin,
             reconciliation=upkeep.reconciliation,
@@ -491,11 +481,3 @@ def _verification(ground: Ground) -> Verification:
         snapshots(ground.engine),
         (LedgerVerifier(), WalletVerifier(ground.clock), UsageVerifier(), QuotaVerifier(), FreeUsageVerifier()),
     )
-
-
-def _collectors(settings: PaymentSettings) -> frozenset[Provider]:
-    """Who collects here: nobody, or one of the providers; the simulator speaks YooKassa's protocol."""
-    if settings.provider is ProviderKind.NONE:
-        return frozenset()
-    is_simulator = settings.provider is ProviderKind.SIMULATOR
-    return frozenset({Provider.YOOKASSA if is_simulator else Provider(settings.provider.value)})

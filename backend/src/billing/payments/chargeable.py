@@ -1,0 +1,38 @@
+"""With what an account can be charged while its owner is away, for whoever charges."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from billing.customers.rules import AccountId
+from billing.kit.unit_of_work import UnitOfWork
+from billing.payments import methods_repository
+from billing.payments.methods_models import PaymentMethodRow
+from billing.payments.ports import PaymentProvider
+from billing.payments.records import SavedMethod
+
+
+class ChargeableMethods:
+    """The saved methods that this deployment's provider has kept and that nobody has removed."""
+
+    def __init__(self, provider: PaymentProvider | None) -> None:
+        self._provider = provider
+
+    async def usable(self, uow: UnitOfWork, account_id: AccountId, method_id: str) -> SavedMethod | None:
+        """The account's own method of this id; None where it has none, where it was removed, or where another provider
+        or shop has kept it.
+        """
+        method = await methods_repository.find(uow, account_id, method_id)
+        if method is None or method.removed_at is not None or self._provider is None:
+            return None
+        if (method.provider, method.shop_id) != (self._provider.name, self._provider.shop_id):
+            return None
+        return SavedMethod(method.id, method.ref)
+
+    async def kept_from(self, uow: UnitOfWork, payment_id: str) -> str | None:
+        """The id of the method that was last kept when this payment succeeded; None where nothing was."""
+        query = select(PaymentMethodRow.id).where(
+            PaymentMethodRow.payment_id == payment_id, PaymentMethodRow.removed_at.is_(None)
+        )
+        found: str | None = (await uow.connection.execute(query.limit(1))).scalar_one_or_none()
+        return found
