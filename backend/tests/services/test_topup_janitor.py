@@ -64,6 +64,12 @@ async def topup(caretaker: Caretaker, customer: Customer) -> Topup:
     return await caretaker.till.started(customer)
 
 
+async def credited(caretaker: Caretaker) -> None:
+    """The customer pays, and the next check finds it."""
+    await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+    await caretaker.after(MINUTE)
+
+
 class TestAPaymentThatNobodyComesBackFor:
     async def test_is_credited_at_the_next_check(self, caretaker: Caretaker, customer: Customer, topup: Topup) -> None:
         await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
@@ -290,3 +296,60 @@ class TestMalformedAnswers:
         await odd.after(MINUTE)
 
         assert (await caretaker.till.row(payment_id))["state"] == "created"
+
+
+class TestARefundThatHasNotEnded:
+    async def test_is_booked_when_the_provider_has_given_the_money_back(
+        self, caretaker: Caretaker, customer: Customer, topup: Topup
+    ) -> None:
+        await credited(caretaker)
+        await caretaker.till.yookassa.hold_refunds()
+        refund = await caretaker.till.refunded(topup.payment_id, "200")
+        (theirs,) = await caretaker.till.yookassa.refunds()
+        before = await caretaker.after(MINUTE)
+        await caretaker.till.yookassa.end_refund(theirs["id"], is_good=True)
+
+        done = await caretaker.after(4 * MINUTE)
+
+        (row,) = await caretaker.rows("SELECT * FROM refunds WHERE id = :id", id=refund.id)
+        assert (before.checked, before.ended, done.ended) == (1, 0, 1)
+        assert (row["state"], row["checks"], row["next_check_at"]) == ("succeeded", 1, None)
+        assert await caretaker.till.available(customer) == rub("300")
+
+    @pytest.mark.parametrize("effect", ["none", "done"])
+    async def test_is_asked_for_again_under_its_key(
+        self, caretaker: Caretaker, customer: Customer, topup: Topup, effect: str
+    ) -> None:
+        await credited(caretaker)
+        await caretaker.till.yookassa.plan("reset", "create_refund", effect=effect, times=3)
+        refund = await caretaker.till.refunded(topup.payment_id, "200")
+
+        done = await caretaker.after(MINUTE)
+
+        (row,) = await caretaker.rows("SELECT * FROM refunds WHERE id = :id", id=refund.id)
+        assert (done.ended, row["state"]) == (1, "succeeded")
+        assert len(await caretaker.till.yookassa.refunds()) == 1
+        assert await caretaker.till.available(customer) == rub("300")
+
+    async def test_of_which_the_provider_knows_nothing_fails_when_its_key_is_too_old(
+        self, caretaker: Caretaker, customer: Customer, topup: Topup
+    ) -> None:
+        await credited(caretaker)
+        await caretaker.till.yookassa.plan("reset", "create_refund", effect="none", times=3)
+        refund = await caretaker.till.refunded(topup.payment_id, "200")
+
+        await caretaker.after(KEY_IS_SAFE_FOR)
+
+        (row,) = await caretaker.rows("SELECT * FROM refunds WHERE id = :id", id=refund.id)
+        assert (row["state"], row["failure"]) == ("failed", "never_begun")
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_for_a_week_is_told(self, caretaker: Caretaker, topup: Topup) -> None:
+        await credited(caretaker)
+        await caretaker.till.yookassa.hold_refunds()
+        refund = await caretaker.till.refunded(topup.payment_id, "200")
+
+        done = await caretaker.after(7 * DAY)
+
+        assert done.stuck == 1
+        assert refund.id in {one.id for one in await caretaker.janitor.stuck()}
