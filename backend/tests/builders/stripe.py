@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
-from backend.tests.builders.providers import Ability, Opening, SimulatedProvider
+from backend.tests.builders.providers import Ability, Opening, ProviderUnderTest, Sandbox, SimulatedProvider
 from backend.tests.builders.yookassa import IMPATIENT, QUICK
 from billing.kit.money import Money
 from billing.payments.adapters.calls import Budget
 from billing.payments.adapters.stripe import StripeProvider
 from billing.payments.adapters.stripe_objects import as_minor_units
 from billing.payments.rules import ProviderMethodId, ProviderPaymentId, ProviderRefundId
+from billing.payments.settings import STRIPE_API_URL
 from testkit.loopback import NO_TLS
 from testkit.simulators.server import running
 from testkit.simulators.stripe import StripeSettings, create_stripe
@@ -25,6 +27,11 @@ from testkit.simulators.stripe import StripeSettings, create_stripe
 ACCOUNT_ID = "acct_1Simulated"
 SECRET_KEY = "sk_test_simulated"
 WEBHOOK_SECRET = "whsec_simulated"
+SANDBOX_ACCOUNT_ID = "BILLING_SANDBOX_STRIPE_ACCOUNT_ID"
+SANDBOX_KEY = "BILLING_SANDBOX_STRIPE_KEY"
+_ABILITIES = frozenset({Ability.CALLS_OFF_UNPAID, Ability.DISPUTES})
+_UNKNOWN_PAYMENT = ProviderPaymentId("cs_test_nobodys")
+_UNKNOWN_REFUND = ProviderRefundId("re_nobodys")
 _SEEDS = itertools.count(1)  # two simulators of one run must not give out the same ids
 
 
@@ -195,9 +202,9 @@ async def stripe_under_test() -> AsyncIterator[Opening]:
                 yield SimulatedProvider(
                     provider=provider,
                     impatient=impatient,
-                    abilities=frozenset({Ability.CALLS_OFF_UNPAID, Ability.DISPUTES}),
-                    unknown_payment=ProviderPaymentId("cs_test_nobodys"),
-                    unknown_refund=ProviderRefundId("re_nobodys"),
+                    abilities=_ABILITIES,
+                    unknown_payment=_UNKNOWN_PAYMENT,
+                    unknown_refund=_UNKNOWN_REFUND,
                     backstage=stripe,
                 )
             finally:
@@ -205,3 +212,25 @@ async def stripe_under_test() -> AsyncIterator[Opening]:
                 await impatient.aclose()
 
         yield opening
+
+
+@asynccontextmanager
+async def _in_the_sandbox(environ: Mapping[str, str]) -> AsyncIterator[ProviderUnderTest]:
+    provider = StripeProvider(
+        account_id=environ[SANDBOX_ACCOUNT_ID], secret_key=environ[SANDBOX_KEY], api_url=STRIPE_API_URL, is_test=True
+    )
+    try:
+        yield ProviderUnderTest(
+            provider=provider,
+            impatient=provider,
+            abilities=_ABILITIES,
+            unknown_payment=_UNKNOWN_PAYMENT,
+            unknown_refund=_UNKNOWN_REFUND,
+            salt=secrets.token_hex(6),  # the real provider remembers the keys of earlier runs
+        )
+    finally:
+        await provider.aclose()
+
+
+stripe_sandbox = Sandbox((SANDBOX_ACCOUNT_ID, SANDBOX_KEY), _in_the_sandbox)
+"""A test account at Stripe itself."""

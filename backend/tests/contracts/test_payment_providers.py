@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backend.tests.builders.providers import Ability, Opening, ProviderUnderTest, Sandbox, SimulatedProvider, Start
+from backend.tests.builders.stripe import stripe_sandbox, stripe_under_test
 from backend.tests.builders.wallets import rub
 from backend.tests.builders.yookassa import yookassa_sandbox, yookassa_under_test
 from billing.kit.ids import Ids
@@ -36,8 +37,8 @@ from billing.payments.rules import (
     RefundStatus,
 )
 
-SIMULATED: Mapping[str, Start] = {"yookassa": yookassa_under_test}
-SANDBOXES: Mapping[str, Sandbox] = {"yookassa sandbox": yookassa_sandbox}
+SIMULATED: Mapping[str, Start] = {"stripe": stripe_under_test, "yookassa": yookassa_under_test}
+SANDBOXES: Mapping[str, Sandbox] = {"stripe sandbox": stripe_sandbox, "yookassa sandbox": yookassa_sandbox}
 
 
 @pytest.fixture(scope="module", params=sorted(SIMULATED))
