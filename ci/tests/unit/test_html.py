@@ -119,6 +119,15 @@ class TestWhatIsSaid:
         ):
             assert words in page.text
 
+    def test_why_tests_were_skipped(self, new_bundle: NewBundle) -> None:
+        bundle = new_bundle(gates=(GateSpec("no-failures"),))
+        process = bundle.process()
+        process.passed("tests/rules.py::test_a")
+        process.skipped("tests/rules.py::test_b", reason="Skipped: No <credentials> for the sandbox.")
+        bundle.ending()
+
+        assert "1 in rules: No <credentials> for the sandbox." in page_of(bundle).text
+
     def test_a_path_that_leaves_the_bundle_leads_nowhere(self, new_bundle: NewBundle) -> None:
         bundle = new_bundle(gates=(GateSpec("no-failures"),))
         log = bundle.process()

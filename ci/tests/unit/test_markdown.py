@@ -10,6 +10,7 @@ from confidence.gates import judge_all
 from confidence.model.plan import GateSpec, Override
 from confidence.reports import write_reports
 from confidence.reports.markdown import code, escaped
+from confidence.reports.skips import REASONS_SHOWN_MAX
 from confidence.reports.wording import duration, plain, ranges, size
 
 NewBundle = Callable[..., Any]
@@ -54,6 +55,38 @@ class TestTheSummary:
         outside_code = [line for line in text.splitlines() if "script" in line and "``" not in line]
         assert all("\\<script\\>" in line for line in outside_code)
         assert "\n# heading" not in text
+
+
+class TestWhatWasSkipped:
+    def test_each_reason_is_said_once_with_how_many_tests_it_kept_from_running(self, new_bundle: NewBundle) -> None:
+        bundle = new_bundle(gates=(GateSpec("no-failures"),))
+        process = bundle.process()
+        process.passed("tests/rules.py::test_a")
+        process.skipped("tests/rules.py::test_b", reason="Skipped: No credentials for the sandbox.")
+        process.skipped("tests/rules.py::test_c", reason="Skipped: No credentials for the sandbox.")
+        process.skipped("tests/rules.py::test_d", reason="")
+        bundle.ending()
+
+        text = markdown_of(bundle)
+
+        assert "### Skipped (3)" in text
+        assert "- 2 in rules: No credentials for the sandbox." in text
+        assert "- 1 in rules: no reason was given" in text
+
+    def test_a_run_without_skips_has_no_such_part(self, new_bundle: NewBundle) -> None:
+        bundle = new_bundle(gates=(GateSpec("no-failures"),))
+        bundle.healthy_suite()
+
+        assert "### Skipped" not in markdown_of(bundle)
+
+    def test_of_many_reasons_the_first_are_shown_and_the_others_counted(self, new_bundle: NewBundle) -> None:
+        bundle = new_bundle(gates=(GateSpec("no-failures"),))
+        process = bundle.process()
+        for number in range(REASONS_SHOWN_MAX + 2):
+            process.skipped(f"tests/rules.py::test_{number}", reason=f"Skipped: reason {number}")
+        bundle.ending()
+
+        assert "- and 2 more reasons, all in `junit`" in markdown_of(bundle)
 
 
 class TestEscaping:

@@ -134,7 +134,7 @@ def _case(case: CaseRecord) -> Iterator[str]:
         yield _problem(kind.value, type_name, text)
     yield from _earlier_attempts(case)
     if case.outcome in {CaseOutcome.SKIPPED, CaseOutcome.XFAILED}:
-        yield f'<skipped type="{case.outcome}" message={_quoted(_skip_reason(case))}/>\n'
+        yield f'<skipped type="{case.outcome}" message={_quoted(case.skip_reason)}/>\n'
     yield from _captured(case)
     yield "</testcase>\n"
 
@@ -165,12 +165,6 @@ def _lost_attempt(attempt: Attempt) -> tuple[Problem, ...]:
     if attempt.outcome is not CaseOutcome.LOST:
         return ()
     return (Problem(ProblemKind.ERROR, "call", f"attempt {attempt.number} was never seen to finish"),)
-
-
-def _skip_reason(case: CaseRecord) -> str:
-    phases = case.last.phases if case.last else ()
-    skipped = next((phase for phase in phases if phase.outcome == "skipped"), None)
-    return "" if skipped is None else (skipped.wasxfail or skipped.longrepr)
 
 
 def _captured(case: CaseRecord) -> Iterator[str]:

@@ -163,6 +163,13 @@ class CaseRecord:
         return self.attempts[-1] if self.attempts else None
 
     @property
+    def skip_reason(self) -> str:
+        """Why it was skipped, or why it is expected to fail; empty for any other test."""
+        phases = self.last.phases if self.last else ()
+        skipped = next((phase for phase in phases if phase.outcome == "skipped"), None)
+        return "" if skipped is None else (skipped.wasxfail or skipped.longrepr)
+
+    @property
     def properties(self) -> Mapping[str, Any]:
         """What the newest attempt recorded about itself."""
         return self.attempts[-1].properties if self.attempts else {}

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from confidence.evidence.browser_files import is_inside
 from confidence.model.evidence import AttachedFile, Evidence, SuiteEvidence
 from confidence.model.records import CaseOutcome, CaseRecord, Counts, PhaseRecord
+from confidence.reports.skips import REASONS_SHOWN_MAX, reasons_of_skips
 from confidence.reports.summary_document import Summary
 from confidence.reports.timeline import lanes
 from confidence.reports.wording import duration, headline, plain, ranges, size
@@ -50,6 +51,7 @@ def render_html(evidence: Evidence, summary: Summary) -> str:
         failures=[_failure(case, suite) for suite, case in red[:FAILURES_SHOWN_MAX]],
         failures_total=len(red),
         collect_failures=[(suite.name, found) for suite in evidence.suites for found in suite.collect_failures],
+        skips=reasons_of_skips(evidence)[:REASONS_SHOWN_MAX],
         slowest=slowest,
         slowest_max=max((case["seconds"] for case in slowest), default=1) or 1,
         tests=list(_rows(evidence)),

@@ -6,6 +6,7 @@ from typing import Any
 
 from confidence.model.evidence import Evidence
 from confidence.model.records import CaseRecord
+from confidence.reports.skips import REASONS_SHOWN_MAX, SkipReason, reasons_of_skips
 from confidence.reports.summary_document import Summary
 from confidence.reports.wording import duration, headline, plain
 
@@ -22,6 +23,7 @@ def render_markdown(evidence: Evidence, summary: Summary) -> str:
         *_unmet(document["gates"]),
         _suites(document["suite_results"]),
         *_failures([case for suite in evidence.suites for case in suite.red_cases]),
+        _skips(reasons_of_skips(evidence)),
         *_coverage(document["coverage_summary"]),
         _passed(document["gates"]),
         _provenance(document),
@@ -104,6 +106,19 @@ def _failures(red: list[CaseRecord]) -> list[str]:
     if len(red) > FAILURES_SHOWN_MAX:
         lines.append(f"- and {len(red) - FAILURES_SHOWN_MAX} more, all in `report.html`")
     return ["\n".join(lines)]
+
+
+def _skips(reasons: list[SkipReason]) -> str:
+    if not reasons:
+        return ""
+    lines = [f"### Skipped ({sum(reason.tests for reason in reasons)})", ""]
+    lines.extend(
+        f"- {reason.tests} in {escaped(', '.join(reason.suites))}: {escaped(reason.text[:300])}"
+        for reason in reasons[:REASONS_SHOWN_MAX]
+    )
+    if len(reasons) > REASONS_SHOWN_MAX:
+        lines.append(f"- and {len(reasons) - REASONS_SHOWN_MAX} more reasons, all in `junit`")
+    return "\n".join(lines)
 
 
 def _coverage(coverage: Mapping[str, Any]) -> list[str]:
