@@ -61,14 +61,15 @@ class Garage:
         self.town = Town(self.customers, self.begin)
         audit = AuditTrail(self.clock, self.ids)
         self.methods = SavedMethods(begin=self.begin, clock=self.clock, ids=self.ids, audit=audit)
-        self.states = payment_parts(
+        self.parts = payment_parts(
             clock=self.clock,
             ids=self.ids,
             wallets=wallets.service,
             topup_ttl_days=365,
             auto_topup_cool_off=COOL_OFF,
             methods=self.methods,
-        ).states
+        )
+        self.states = self.parts.states
         self.checkout = Checkout(
             begin=self.begin,
             clock=self.clock,

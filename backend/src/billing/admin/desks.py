@@ -9,12 +9,13 @@ from billing.admin.credit_desk import CreditDesk
 from billing.admin.hold_desk import HoldDesk
 from billing.admin.inbox_desk import InboxDesk
 from billing.admin.payment_desk import PaymentDesk
+from billing.admin.receipt_desk import ReceiptDesk
 from billing.admin.reconciliation_desk import ReconciliationDesk
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorDesks:
-    """Holds, credit, books, notifications, payments and differences; each desk decides itself who may do what."""
+    """Holds, credit, books, notifications, payments, differences, receipts; each desk decides itself who may do what."""
 
     holds: HoldDesk
     credit: CreditDesk
@@ -22,3 +23,4 @@ class OperatorDesks:
     inbox: InboxDesk
     payments: PaymentDesk
     reconciliation: ReconciliationDesk
+    receipts: ReceiptDesk

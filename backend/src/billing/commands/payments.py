@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from billing.commands.receipts import receipts
 from billing.commands.reconciliation import reconciliation
 from billing.commands.running import REQUEST_ID, Operator, Reason, as_operator
 from billing.kit.money import Money, parse_currency
@@ -15,6 +16,7 @@ from billing.payments.rules import RefundState
 
 payments = typer.Typer(help="What customers have paid.", no_args_is_help=True)
 payments.add_typer(reconciliation)
+payments.add_typer(receipts)
 
 PaymentArgument = Annotated[str, typer.Argument(help="The payment's id.")]
 

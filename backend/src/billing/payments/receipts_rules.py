@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from billing.customers.rules import normalise_email
+from billing.customers.rules import AccountId, normalise_email
 from billing.kit.errors import InvalidInput
+from billing.kit.money import Money
+from billing.payments.rules import PaymentId, ReceiptStatus
 
 RECEIPT_TEXT_MAX = 128
 """A line of a receipt has so many characters at the most."""
@@ -34,6 +37,21 @@ class ReceiptTerms:
     payment_mode: str
     payment_subject: str
     tax_system_code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UnregisteredReceipt:
+    """A receipt that the tax office does not have (yet), of a payment or, with `refund_id`, of a refund.
+
+    It holds nothing of the customer's contact.
+    """
+
+    payment_id: PaymentId
+    refund_id: str | None
+    account_id: AccountId
+    amount: Money
+    status: ReceiptStatus
+    succeeded_at: datetime
 
 
 def normalise_phone(text: str) -> str:

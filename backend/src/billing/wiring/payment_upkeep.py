@@ -12,6 +12,7 @@ from billing.payments.beginning import Checkout
 from billing.payments.janitor import PaymentJanitor
 from billing.payments.matching import Matcher
 from billing.payments.ports import PaymentProvider
+from billing.payments.receipts_checks import ReceiptChecks
 from billing.payments.reconciliation import Reconciliation
 from billing.payments.refunds import RefundService
 from billing.wiring.ground import Ground
@@ -20,12 +21,13 @@ from billing.wiring.payments import PaymentParts
 
 @dataclass(frozen=True, slots=True)
 class PaymentUpkeep:
-    """Who asks again, who compares, who makes rows of what was lost, and who gives money back."""
+    """Who asks again, who compares, who makes rows of what was lost, gives money back, and asks about receipts."""
 
     janitor: PaymentJanitor
     reconciliation: Reconciliation
     adoption: Adoption
     refunds: RefundService
+    receipts: ReceiptChecks
 
 
 def payment_upkeep(
@@ -52,5 +54,6 @@ def payment_upkeep(
         ),
         reconciliation=Reconciliation(begin=begin, clock=clock, ids=ids, job_queue=job_queue, matcher=matcher),
         refunds=refunds,
+        receipts=ReceiptChecks(begin=begin, clock=clock, job_queue=job_queue, provider=provider, states=states),
         adoption=Adoption(clock=clock, provider=provider, states=states, customers=customers, public=public),
     )

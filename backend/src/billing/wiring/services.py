@@ -18,6 +18,7 @@ from billing.admin.hold_desk import HoldDesk
 from billing.admin.inbox_desk import InboxDesk
 from billing.admin.payment_desk import PaymentDesk
 from billing.admin.receipt_desk import ReceiptDesk
+from billing.admin.receipt_desk import ReceiptDesk
 from billing.admin.reconciliation_desk import ReconciliationDesk
 from billing.customers import jobs as customer_jobs
 from billing.customers.access import SessionCookies
@@ -49,6 +50,7 @@ from billing.pages.rendering import Renderer
 from billing.pages.service import PagesService
 from billing.payments import auto_topups_jobs as auto_topup_jobs
 from billing.payments import jobs as payment_jobs
+from billing.payments import receipts_jobs as receipt_jobs
 from billing.payments import receipts_jobs as receipt_jobs
 from billing.payments.auto_topups import AutoTopups
 from billing.payments.auto_topups_runs import AutoTopupRuns
@@ -268,6 +270,7 @@ def register_jobs(built: Services) -> None:
     webhook_jobs.register(queue, built.inbox)
     outbound_jobs.register(queue, built.dispatcher)
     receipt_jobs.register(queue, built.payment_upkeep.receipts)
+    receipt_jobs.register(queue, built.payment_upkeep.receipts)
     payment_jobs.register(queue, built.payment_upkeep.janitor, built.payment_upkeep.reconciliation)
     auto_topup_jobs.register(queue, built.auto_topup_runs)
     wallet_jobs.register(queue, built.wallets)
@@ -465,6 +468,7 @@ def _desks(ground: Ground, core: _Core, inbox: InboxService, upkeep: PaymentUpke
         books=BooksDesk(begin=begin, ledger=ledger),
         inbox=InboxDesk(begin=begin, clock=clock, inbox=inbox, audit=audit),
         payments=PaymentDesk(begin=begin, refunds=upkeep.refunds, audit=audit),
+        receipts=ReceiptDesk(begin=begin, checks=upkeep.receipts),
         receipts=ReceiptDesk(begin=begin, checks=upkeep.receipts),
         reconciliation=ReconciliationDesk(
             begin=begin,

@@ -87,9 +87,30 @@ _UPGRADE: tuple[str, ...] = (
     CREATE UNIQUE INDEX uq_payments_auto_topup_in_flight ON payments (account_id, currency)
     WHERE purpose = 'auto_topup' AND state IN ('created', 'pending', 'waiting_for_capture')
     """,
+    """
+    CREATE TABLE receipt_checks (
+        payment_id text NOT NULL,
+        checked_at timestamptz NOT NULL,
+        CONSTRAINT pk_receipt_checks PRIMARY KEY (payment_id),
+        CONSTRAINT fk_receipt_checks_payment_id FOREIGN KEY (payment_id) REFERENCES payments (id)
+    )
+    """,
+    "GRANT SELECT, INSERT ON receipt_checks TO billing_app",
+    "GRANT UPDATE (checked_at) ON receipt_checks TO billing_app",
+    """
+    CREATE INDEX ix_payments_receipt_unregistered ON payments (succeeded_at)
+    WHERE receipt_terms IS NOT NULL AND receipt_status IS DISTINCT FROM 'succeeded'
+    """,
+    """
+    CREATE INDEX ix_refunds_receipt_unregistered ON refunds (succeeded_at)
+    WHERE succeeded_at IS NOT NULL AND receipt_status IS DISTINCT FROM 'succeeded'
+    """,
 )
 
 _DOWNGRADE: tuple[str, ...] = (
+    "DROP INDEX ix_refunds_receipt_unregistered",
+    "DROP INDEX ix_payments_receipt_unregistered",
+    "DROP TABLE receipt_checks",
     "DROP INDEX uq_payments_auto_topup_in_flight",
     "DROP TABLE auto_topups",
     "DROP TABLE payment_methods",
