@@ -37,7 +37,7 @@ CapKey = tuple[CapScope, str]
 PlanCaps = Mapping[CapScope, int]
 """What the account's plan lets its wallet spend in a day and in a month, in micros, beside the caps of its owner."""
 
-NO_PLAN_CAPS: PlanCaps = MappingProxyType({})
+NO_CAPS: PlanCaps = MappingProxyType({})
 
 _REFUSAL: dict[CapScope, type[CapExceeded]] = {
     CapScope.DAY: DailyCapExceeded,

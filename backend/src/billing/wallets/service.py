@@ -20,7 +20,7 @@ from billing.ledger.repository import StatementLine
 from billing.ledger.service import LedgerService
 from billing.wallets import changes, repository
 from billing.wallets.alerts import Alert, cap_alerts, low_balance_alerts
-from billing.wallets.caps import NO_PLAN_CAPS, PlanCaps, placed_in, require_within_caps, tightened
+from billing.wallets.caps import NO_CAPS, PlanCaps, placed_in, require_within_caps, tightened
 from billing.wallets.changes import Ending, Locked, StoredHold
 from billing.wallets.counting import lock_counted
 from billing.wallets.crediting import credit_details, id_within, require_same_content
@@ -190,7 +190,7 @@ class WalletService:
         *,
         max_reply_cost: Money | None = None,
         spender: Spender | None = None,
-        plan_caps: PlanCaps = NO_PLAN_CAPS,
+        plan_caps: PlanCaps = NO_CAPS,
     ) -> Hold:
         """Sets aside the most that an operation can cost; the same operation again answers its hold.
 
@@ -237,13 +237,7 @@ class WalletService:
         return _as_hold(stored, free - Money(total(pieces), wallet.currency))
 
     async def extend(
-        self,
-        uow: UnitOfWork,
-        wallet_id: WalletId,
-        operation_id: OperationId,
-        to: Money,
-        *,
-        plan_caps: PlanCaps = NO_PLAN_CAPS,
+        self, uow: UnitOfWork, wallet_id: WalletId, operation_id: OperationId, to: Money, plan_caps: PlanCaps = NO_CAPS
     ) -> Hold:
         """Lets an open hold grow to `to`, and its lease begin anew; one that has so much already keeps its amount.
 

@@ -18,7 +18,6 @@ from billing.admin.hold_desk import HoldDesk
 from billing.admin.inbox_desk import InboxDesk
 from billing.admin.payment_desk import PaymentDesk
 from billing.admin.receipt_desk import ReceiptDesk
-from billing.admin.receipt_desk import ReceiptDesk
 from billing.admin.reconciliation_desk import ReconciliationDesk
 from billing.customers import jobs as customer_jobs
 from billing.customers.access import SessionCookies
@@ -51,15 +50,12 @@ from billing.pages.service import PagesService
 from billing.payments import auto_topups_jobs as auto_topup_jobs
 from billing.payments import jobs as payment_jobs
 from billing.payments import receipts_jobs as receipt_jobs
-from billing.payments import receipts_jobs as receipt_jobs
 from billing.payments.auto_topups import AutoTopups
 from billing.payments.auto_topups_runs import AutoTopupRuns
-from billing.payments.chargeable import ChargeableMethods
 from billing.payments.methods import SavedMethods
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
-from billing.payments.rules import SUBSCRIPTION
 from billing.payments.service import TopupService
 from billing.pricing.adapters.xlsx_sheets import XlsxSheets
 from billing.pricing.rate_desk import RateDesk
@@ -69,6 +65,7 @@ from billing.quotas.invariants import FreeUsageVerifier, QuotaVerifier
 from billing.quotas.service import QuotaService
 from billing.subscriptions import jobs as plan_jobs
 from billing.subscriptions.entitlements import Entitlements
+from billing.subscriptions.invariants import PlanVerifier
 from billing.subscriptions.plan_desk import PlanDesk
 from billing.subscriptions.renewals import Renewals
 from billing.subscriptions.service import SubscriptionService
@@ -89,12 +86,11 @@ from billing.webhooks.ports import NotificationHandler
 from billing.webhooks.refusals import RefusalCounter
 from billing.webhooks.service import InboxService
 from billing.wiring.ground import Ground
-from billing.wiring.payment_upkeep import PaymentUpkeep, payment_upkeep
-from billing.wiring.payments import auto_topup_runs, auto_topups_of, checkout_with, payment_parts
-from billing.wiring.plans import plan_fulfilment, plan_services
+from billing.wiring.payment_upkeep import PaymentUpkeep
 from billing.wiring.providers import provider_of
 from billing.wiring.readiness import Readiness
 from billing.wiring.settings import Settings
+from billing.wiring.takings import takings_of
 from billing.wiring.terms import Terms, terms_of
 from billing.wiring.verification import Verification
 
@@ -175,42 +171,12 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
     core = _core(settings, terms, ground)
     job_queue = JobQueue(database_url)
     provider = provider_of(settings.payments)
-    methods = SavedMethods(begin=ground.begin, clock=ground.clock, ids=ground.ids, audit=ground.audit)
-    chargeable = ChargeableMethods(provider)
-    plan_grants = plan_fulfilment(clock=ground.clock, ids=ground.ids, wallets=core.wallets, methods=chargeable)
-    parts = payment_parts(
-        clock=ground.clock,
-        ids=ground.ids,
-        wallets=core.wallets,
-        topup_ttl_days=settings.payments.topup_ttl_days,
-        auto_topup_cool_off=settings.auto_topups.cool_off,
-        methods=methods,
-        more_purposes={SUBSCRIPTION: plan_grants},
-    )
-    checkout = checkout_with(settings, ground, parts, provider, public=terms.public_address)
-    topups = TopupService(
-        begin=ground.begin, audit=ground.audit, checkout=checkout, offer=terms.offer, returns=terms.returns
-    )
-    plans = plan_services(
-        begin=ground.begin,
-        clock=ground.clock,
-        ids=ground.ids,
-        audit=ground.audit,
-        wallets=core.wallets,
-        fulfilment=plan_grants,
-        checkout=checkout,
-        methods=chargeable,
-        returns=terms.returns,
-        currency=terms.currency,
-    )
+    takings = takings_of(settings, terms, ground, job_queue, provider, customers=core.customers, wallets=core.wallets)
     upstream = HttpUpstream(settings.gateway)
     carrier = HttpCarrier(terms.outbound_policy)
     gateway = _gateway(settings, terms, ground, core, upstream)
     doorkeeper = _doorkeeper(terms, ground)
-    inbox = _inbox(ground, job_queue, parts.states, provider)
-    upkeep = payment_upkeep(
-        ground, job_queue, parts, checkout, provider, customers=core.customers, public=terms.public_address
-    )
+    inbox = _inbox(ground, job_queue, takings.states, provider)
     built = Services(
         settings=settings,
         public_address=terms.public_address,
@@ -229,14 +195,14 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         rate_desk=_rate_desk(terms, ground, core.pricing),
         quotas=core.quotas,
         usage=core.usage,
-        topups=topups,
-        subscriptions=plans.subscriptions,
-        plan_renewals=plans.renewals,
-        plan_desk=plans.desk,
-        payment_upkeep=upkeep,
-        methods=methods,
-        auto_topups=auto_topups_of(ground, core.wallets, provider, terms.offer),
-        auto_topup_runs=auto_topup_runs(settings, ground, core.customers, job_queue, checkout, provider, terms.offer),
+        topups=takings.topups,
+        subscriptions=takings.plans.subscriptions,
+        plan_renewals=takings.plans.renewals,
+        plan_desk=takings.plans.desk,
+        payment_upkeep=takings.upkeep,
+        methods=takings.methods,
+        auto_topups=takings.auto_topups,
+        auto_topup_runs=takings.auto_topup_runs,
         doorkeeper=doorkeeper,
         inbox=inbox,
         webhook_endpoints=_webhook_endpoints(settings, terms, ground),
@@ -246,9 +212,9 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         price_board=_price_board(settings, terms, ground, core),
         abandoned_streams=_abandoned_streams(ground, core),
         renderer=Renderer(terms.public_address, status_of),
-        pages=_pages(settings, terms, ground, core, topups),
+        pages=_pages(settings, terms, ground, core, takings.topups),
         playground=PlaygroundService(gateway),
-        desks=_desks(ground, core, inbox, upkeep),
+        desks=_desks(ground, core, inbox, takings.upkeep),
         readiness=Readiness(ground.engine, terms.trust_policies),
         verification=_verification(ground),
     )
@@ -483,5 +449,12 @@ def _desks(ground: Ground, core: _Core, inbox: InboxService, upkeep: PaymentUpke
 def _verification(ground: Ground) -> Verification:
     return Verification(
         snapshots(ground.engine),
-        (LedgerVerifier(), WalletVerifier(ground.clock), UsageVerifier(), QuotaVerifier(), FreeUsageVerifier()),
+        (
+            LedgerVerifier(),
+            WalletVerifier(ground.clock),
+            UsageVerifier(),
+            QuotaVerifier(),
+            FreeUsageVerifier(),
+            PlanVerifier(),
+        ),
     )
