@@ -236,7 +236,6 @@ def register_jobs(built: Services) -> None:
     webhook_jobs.register(queue, built.inbox)
     outbound_jobs.register(queue, built.dispatcher)
     receipt_jobs.register(queue, built.payment_upkeep.receipts)
-    receipt_jobs.register(queue, built.payment_upkeep.receipts)
     payment_jobs.register(queue, built.payment_upkeep.janitor, built.payment_upkeep.reconciliation)
     auto_topup_jobs.register(queue, built.auto_topup_runs)
     wallet_jobs.register(queue, built.wallets)
@@ -434,7 +433,6 @@ def _desks(ground: Ground, core: _Core, inbox: InboxService, upkeep: PaymentUpke
         books=BooksDesk(begin=begin, ledger=ledger),
         inbox=InboxDesk(begin=begin, clock=clock, inbox=inbox, audit=audit),
         payments=PaymentDesk(begin=begin, refunds=upkeep.refunds, audit=audit),
-        receipts=ReceiptDesk(begin=begin, checks=upkeep.receipts),
         receipts=ReceiptDesk(begin=begin, checks=upkeep.receipts),
         reconciliation=ReconciliationDesk(
             begin=begin,
