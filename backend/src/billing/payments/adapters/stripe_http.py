@@ -6,9 +6,8 @@ failure into one and the same exception.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -62,10 +61,6 @@ class StripeConnections(stripe.HTTPClient):
     async def close_async(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
-
-    def sleep_async(self, secs: float) -> Awaitable[None]:
-        """The SDK would wait so between repetitions, of which we leave it none."""
-        return asyncio.sleep(secs)
 
     async def _exchange(self, request: httpx.Request) -> tuple[bytes, int, Mapping[str, str]]:
         response = await self._client.send(request, stream=True)
