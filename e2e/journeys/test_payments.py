@@ -22,6 +22,10 @@ from testkit.stack.site import Site
 from testkit.stack.stack import Login, Stack
 from testkit.waiting import until
 
+FIRST_CHECK_SECONDS = 70
+"""A minute after it was begun a payment is asked about without anybody's doing."""
+CHECKED_WITHIN_SECONDS = 40
+"""The scheduler looks every ten seconds of the machine's own time."""
 PAYMENT_STEPS_MAX = 8
 """Form, payment page of ours, the provider's, its answer, the return, the balance: and a little room."""
 
@@ -133,6 +137,21 @@ class TestTheProvidersNotification:
 
         expect(balance.payment.credited).to_be_visible()
         expect(balance.wallet.figure("Available")).to_have_text("RUB 500.00")
+        assert notification_of(stack, payment_id)["state"] == "lost"
+
+    def test_lost_on_the_way_and_my_browser_closed_the_shop_finds_my_money_by_itself(
+        self, signed_in_page: Page, site: Site, stack: Stack, customer: Customer
+    ) -> None:
+        stack.provider.notify(DeliveryMode.LOSE)
+        _, _, payment_id = set_out_to_pay(signed_in_page, site)
+        signed_in_page.close()
+        stack.provider.pay(payment_id)
+        assert customer.available() == 0
+
+        stack.move_clock(FIRST_CHECK_SECONDS)
+
+        credited = until(Decimal(500), customer.available, within_seconds=CHECKED_WITHIN_SECONDS)
+        assert credited == Decimal(500)
         assert notification_of(stack, payment_id)["state"] == "lost"
 
     def test_repeated_ten_times_at_once_it_credits_me_once(

@@ -11,7 +11,7 @@ class PaymentPage:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.heading: Locator = page.get_by_role("heading", name="Payment to shop")
-        self.pay_button: Locator = page.get_by_role("button", name="Pay")
+        self.pay_button: Locator = page.get_by_role("button", name="Pay", exact=True)
         self.decline_button: Locator = page.get_by_role("button", name="Decline")
         self.abandon_button: Locator = page.get_by_role("button", name="Abandon")
         self.is_over: Locator = page.get_by_role("status")

@@ -6,7 +6,7 @@ from billing.kit.jobs import JobQueue, Queue
 from billing.payments.janitor import CHECK_JOB, PaymentJanitor
 from billing.payments.reconciliation import RECONCILE_JOB, Reconciliation
 
-_EVERY_FIFTEEN_SECONDS = "* * * * * */15"
+_EVERY_TEN_SECONDS = "* * * * * */10"
 _EVERY_TEN_MINUTES = "*/10 * * * * 20"
 
 
@@ -27,5 +27,5 @@ def register(queue: JobQueue, janitor: PaymentJanitor, reconciliation: Reconcili
 
     queue.register(CHECK_JOB, Queue.PAYMENT_SYNC, check)
     queue.register(RECONCILE_JOB, Queue.PAYMENT_SYNC, reconcile)
-    queue.register_tick("payments.check_due", _EVERY_FIFTEEN_SECONDS, enqueue_checks)
+    queue.register_tick("payments.check_due", _EVERY_TEN_SECONDS, enqueue_checks)
     queue.register_tick("payments.reconcile_due", _EVERY_TEN_MINUTES, enqueue_reconciliation)
