@@ -79,6 +79,14 @@ async def impatient(backstage: SimulatedStripe) -> AsyncIterator[StripeProvider]
     await provider.aclose()
 
 
+@pytest.fixture
+async def mistaken(backstage: SimulatedStripe) -> AsyncIterator[StripeProvider]:
+    """Our adapter with a key that is not its account's."""
+    provider = StripeProvider(account_id="acct_other", secret_key=SECRET_KEY, api_url=backstage.url, is_test=True)
+    yield provider
+    await provider.aclose()
+
+
 @asynccontextmanager
 async def connected(api_url: str) -> AsyncIterator[StripeProvider]:
     """An adapter to any address, without repetitions, closed at the end."""
@@ -242,14 +250,22 @@ class TestWhatAPaymentIs:
 
         assert await backstage.calls("get_charge") == []
 
-    async def test_its_shop_is_the_account_that_the_key_opens(self, backstage: SimulatedStripe) -> None:
-        provider = StripeProvider(account_id="acct_other", secret_key=SECRET_KEY, api_url=backstage.url, is_test=True)
+    async def test_its_shop_is_the_account_that_the_key_opens(
+        self, mistaken: StripeProvider, backstage: SimulatedStripe
+    ) -> None:
         payment_id = await backstage.reserved(usd("5"))
 
-        seen = await provider.get_payment(payment_id)
+        seen = await mistaken.get_payment(payment_id)
 
-        await provider.aclose()
-        assert (seen.shop_id, provider.shop_id) == (ACCOUNT_ID, "acct_other")
+        assert (seen.shop_id, mistaken.shop_id) == (ACCOUNT_ID, "acct_other")
+
+    async def test_none_is_begun_with_the_key_of_another_account(
+        self, mistaken: StripeProvider, backstage: SimulatedStripe, order: PaymentOrder
+    ) -> None:
+        with pytest.raises(ProviderRefusedUs):
+            await mistaken.create_payment(order)
+
+        assert await backstage.calls("create_payment") == []
 
     async def test_the_account_is_asked_for_once(
         self, provider: StripeProvider, backstage: SimulatedStripe, order: PaymentOrder

@@ -44,7 +44,13 @@ from billing.payments.adapters.stripe_orders import (
     as_refund_order,
     as_session,
 )
-from billing.payments.errors import ProviderAmbiguous, ProviderFailure, ProviderObjectUnknown, ProviderRejected
+from billing.payments.errors import (
+    ProviderAmbiguous,
+    ProviderFailure,
+    ProviderObjectUnknown,
+    ProviderRefusedUs,
+    ProviderRejected,
+)
 from billing.payments.ports import (
     MethodRef,
     PaymentOrder,
@@ -106,6 +112,8 @@ class StripeProvider:
     async def create_payment(self, order: PaymentOrder) -> ProviderPayment:
         """Begins a Checkout session, or charges a method that was kept; money is captured as soon as it is there."""
         shop_id = await self._shop()
+        if shop_id != self.shop_id:
+            raise ProviderRefusedUs("The payment provider takes our key for another account's.")
         if order.method is not None:
             return await self._charge(order, order.method, shop_id)
         customer = await self._customer(order.account_id) if order.saves_method else None
