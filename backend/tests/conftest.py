@@ -30,6 +30,7 @@ from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import Begin, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
+from billing.payments.invariants import PaymentVerifier
 from billing.quotas.invariants import QuotaVerifier
 from billing.wallets.invariants import WalletVerifier
 from billing.wiring.verification import Verification
@@ -199,7 +200,7 @@ async def own_ledger_is_whole(request: pytest.FixtureRequest, own_database: URL)
 
 
 async def _verify(request: pytest.FixtureRequest, snapshot: Begin) -> None:
-    verifiers = (LedgerVerifier(), WalletVerifier(StoppedClock()), QuotaVerifier())
+    verifiers = (LedgerVerifier(), WalletVerifier(StoppedClock()), QuotaVerifier(), PaymentVerifier())
     drifts = await Verification(snapshot, verifiers).drifts()
     request.node.user_properties.append(("ledger_verified", not drifts))
     assert not drifts, f"the ledger drifts: {drifts}"

@@ -52,6 +52,7 @@ from billing.payments import jobs as payment_jobs
 from billing.payments import receipts_jobs as receipt_jobs
 from billing.payments.auto_topups import AutoTopups
 from billing.payments.auto_topups_runs import AutoTopupRuns
+from billing.payments.invariants import PaymentVerifier
 from billing.payments.methods import SavedMethods
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.ports import PaymentProvider
