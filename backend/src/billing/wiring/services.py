@@ -454,6 +454,7 @@ def _verification(ground: Ground) -> Verification:
             UsageVerifier(),
             QuotaVerifier(),
             FreeUsageVerifier(),
+            PaymentVerifier(),
             PlanVerifier(),
         ),
     )
