@@ -27,7 +27,8 @@ class Ability(StrEnum):
 class Backstage(Protocol):
     """What a simulated provider's customers, cabinet and network do; ids and amounts are those of the port.
 
-    Operations have the names of the port's methods: `create_payment`, `capture`, `refund`, `refunds_of`, ….
+    Operations have the names of the port's methods: `create_payment`, `capture`, `refund`, `refunds_of`, …; there is
+    `cancel_reserved` too, for a `cancel` that gives back what is reserved.
     """
 
     async def pay(self, payment_id: ProviderPaymentId) -> None:
@@ -115,6 +116,9 @@ class SimulatedProvider(ProviderUnderTest):
 
 Opening = Callable[[], AbstractAsyncContextManager[SimulatedProvider]]
 """Makes a running simulator fresh for one test and connects to it; closes the connections at the end."""
+
+OpeningAnywhere = Callable[[], AbstractAsyncContextManager[ProviderUnderTest]]
+"""The same for a provider of which nothing but its counter is known."""
 
 Start = Callable[[], AbstractAsyncContextManager[Opening]]
 """Starts a simulator, which runs as long as the module's tests; each test opens it anew."""

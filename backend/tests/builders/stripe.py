@@ -169,6 +169,7 @@ class SimulatedStripe:
 
 _OPERATIONS = {
     "cancel": "expire_session",
+    "cancel_reserved": "cancel_intent",
     "capture": "capture_intent",
     "create_payment": "create_session",
     "get_payment": "get_session",

@@ -163,6 +163,7 @@ _UNKNOWN_PAYMENT = ProviderPaymentId("22e12f66-000f-5000-8000-18db351245c7")
 _UNKNOWN_REFUND = ProviderRefundId("22e12f66-0015-5000-8000-18db351245c7")
 _OPERATIONS = {
     "cancel": "cancel_payment",
+    "cancel_reserved": "cancel_payment",
     "capture": "capture_payment",
     "refund": "create_refund",
     "refunds_of": "list_refunds",

@@ -1,33 +1,25 @@
-"""What every payment provider does behind our port; a new one adds itself here and is held to all of it.
+"""What every payment provider does behind our port; a new one joins `every_provider` and is held to all of it.
 
 Tests that need nobody behind the counter are asked of the real sandboxes too, where the environment has credentials.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backend.tests.builders.providers import Ability, Opening, ProviderUnderTest, Sandbox, SimulatedProvider, Start
-from backend.tests.builders.stripe import stripe_sandbox, stripe_under_test
+from backend.tests.builders.every_provider import order_of, paid, refund_of
+from backend.tests.builders.providers import Ability, ProviderUnderTest, SimulatedProvider
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import yookassa_sandbox, yookassa_under_test
 from billing.kit.ids import Ids
-from billing.kit.money import Money
 from billing.payments.errors import (
-    ProviderAmbiguous,
     ProviderMalformed,
     ProviderObjectUnknown,
-    ProviderRateLimited,
     ProviderRejected,
-    ProviderUnavailable,
 )
-from billing.payments.ports import MethodRef, PaymentOrder, ProviderPayment, ProviderRefund, RefundOrder
+from billing.payments.ports import MethodRef, PaymentOrder, ProviderRefund
 from billing.payments.rules import (
     Cancellation,
     DisputeStatus,
@@ -36,74 +28,6 @@ from billing.payments.rules import (
     ProviderStatus,
     RefundStatus,
 )
-
-SIMULATED: Mapping[str, Start] = {"stripe": stripe_under_test, "yookassa": yookassa_under_test}
-SANDBOXES: Mapping[str, Sandbox] = {"stripe sandbox": stripe_sandbox, "yookassa sandbox": yookassa_sandbox}
-
-
-@pytest.fixture(scope="module", params=sorted(SIMULATED))
-async def opening(request: pytest.FixtureRequest) -> AsyncIterator[Opening]:
-    """A running simulator."""
-    async with SIMULATED[request.param]() as opening:
-        yield opening
-
-
-@pytest.fixture
-async def under_test(opening: Opening) -> AsyncIterator[SimulatedProvider]:
-    """One simulated provider, without what earlier tests left."""
-    async with opening() as under_test:
-        yield under_test
-
-
-@pytest.fixture(params=[*sorted(SIMULATED), *sorted(SANDBOXES)])
-async def anywhere(request: pytest.FixtureRequest) -> AsyncIterator[ProviderUnderTest]:
-    """One provider, simulated or real; nobody is behind its counter."""
-    if request.param in SIMULATED:
-        async with SIMULATED[request.param]() as opening, opening() as simulated:
-            yield simulated
-        return
-    sandbox = SANDBOXES[request.param]
-    if missing := sandbox.missing(os.environ):
-        pytest.skip(f"No credentials for the {request.param} in the environment: {', '.join(missing)}.")
-    async with sandbox.connect(os.environ) as real:
-        yield real
-
-
-@pytest.fixture
-def order(ids: Ids) -> PaymentOrder:
-    """A top-up of 500 roubles."""
-    return order_of(ids.new("pay"))
-
-
-def order_of(payment_id: str) -> PaymentOrder:
-    """What such a payment asks of the provider."""
-    return PaymentOrder(
-        key=payment_id,
-        amount=rub("500"),
-        description=f"Top-up {payment_id}",
-        return_url=f"https://shop.example/billing/topups/{payment_id}/return",
-        payment_id=payment_id,
-        account_id="acc_1",
-        purpose="topup",
-    )
-
-
-async def paid(under_test: SimulatedProvider, order: PaymentOrder) -> ProviderPayment:
-    """A payment whose customer has paid."""
-    begun = await under_test.provider.create_payment(order)
-    await under_test.backstage.pay(begun.id)
-    return await under_test.provider.get_payment(begun.id)
-
-
-def refund_of(payment: ProviderPayment, amount: Money, *, refund_id: str = "rfd_1") -> RefundOrder:
-    """An order to give a part of it back."""
-    return RefundOrder(
-        key=f"{payment.payment_id}-{refund_id}",
-        provider_payment_id=payment.id,
-        amount=amount,
-        refund_id=refund_id,
-        description="Unused credit",
-    )
 
 
 class TestWhereverItIs:
@@ -430,112 +354,6 @@ class TestLists:
         ]
 
         assert found == [refund]
-
-
-class TestHowACallEnds:
-    @pytest.mark.parametrize("kind", ["hang", "reset", "server_error", "bad_gateway_html", "gateway_timeout"])
-    @pytest.mark.parametrize("effect", ["none", "done"])
-    async def test_a_change_without_an_answer_is_ambiguous(
-        self, under_test: SimulatedProvider, order: PaymentOrder, kind: str, effect: str
-    ) -> None:
-        await under_test.backstage.go_wrong(kind, "create_payment", effect=effect, seconds=2)
-
-        with pytest.raises(ProviderAmbiguous):
-            await under_test.impatient.create_payment(order)
-
-        assert await under_test.backstage.payments_count() == (1 if effect == "done" else 0)
-
-    @pytest.mark.parametrize("kind", ["hang", "reset", "bad_gateway_html", "unavailable", "gateway_timeout"])
-    async def test_a_question_without_an_answer_is_an_outage(
-        self, under_test: SimulatedProvider, order: PaymentOrder, kind: str
-    ) -> None:
-        begun = await under_test.provider.create_payment(order)
-        await under_test.backstage.go_wrong(kind, "get_payment", seconds=2)
-
-        with pytest.raises(ProviderUnavailable):
-            await under_test.impatient.get_payment(begun.id)
-
-    @pytest.mark.parametrize("kind", ["malformed_json", "empty_body", "wrong_json"])
-    async def test_a_spoilt_answer_is_malformed_and_the_payment_may_be_there(
-        self, under_test: SimulatedProvider, order: PaymentOrder, kind: str
-    ) -> None:
-        await under_test.backstage.go_wrong(kind, "create_payment")
-
-        with pytest.raises(ProviderMalformed):
-            await under_test.impatient.create_payment(order)
-
-        assert (await under_test.provider.create_payment(order)).status is ProviderStatus.PENDING
-        assert await under_test.backstage.payments_count() == 1
-
-    @pytest.mark.parametrize("kind", ["malformed_json", "wrong_json"])
-    async def test_a_question_with_a_spoilt_answer_is_malformed(
-        self, under_test: SimulatedProvider, order: PaymentOrder, kind: str
-    ) -> None:
-        begun = await under_test.provider.create_payment(order)
-        await under_test.backstage.go_wrong(kind, "get_payment")
-
-        with pytest.raises(ProviderMalformed):
-            await under_test.impatient.get_payment(begun.id)
-
-    async def test_an_answer_that_comes_drop_by_drop_has_no_more_time_than_another(
-        self, under_test: SimulatedProvider, order: PaymentOrder
-    ) -> None:
-        await under_test.backstage.go_wrong("slow_drip", "create_payment", seconds=30)
-        asked_at = asyncio.get_running_loop().time()
-
-        with pytest.raises(ProviderAmbiguous):
-            await under_test.impatient.create_payment(order)
-
-        assert asyncio.get_running_loop().time() - asked_at < 2
-
-    async def test_a_provider_that_is_down_is_left_alone(
-        self, under_test: SimulatedProvider, order: PaymentOrder
-    ) -> None:
-        begun = await under_test.provider.create_payment(order)
-        await under_test.backstage.go_wrong("unavailable", "get_payment", times=5)
-        for _ in range(5):
-            with pytest.raises(ProviderUnavailable):
-                await under_test.impatient.get_payment(begun.id)
-
-        with pytest.raises(ProviderUnavailable) as refused:
-            await under_test.impatient.get_payment(begun.id)
-
-        assert 1 <= (refused.value.retry_after_seconds or 0) <= 20
-        assert len(await under_test.backstage.calls("get_payment")) == 5
-
-    async def test_too_many_calls_says_how_long_to_wait(
-        self, under_test: SimulatedProvider, order: PaymentOrder
-    ) -> None:
-        await under_test.backstage.go_wrong("rate_limited", "create_payment", retry_after_seconds=60)
-
-        with pytest.raises(ProviderRateLimited) as refused:
-            await under_test.impatient.create_payment(order)
-
-        assert refused.value.retry_after_seconds == 60
-
-    @pytest.mark.parametrize("kind", ["reset", "server_error", "bad_gateway_html", "unavailable", "malformed_json"])
-    async def test_a_passing_failure_is_overcome_and_nothing_happens_twice(
-        self, under_test: SimulatedProvider, order: PaymentOrder, kind: str
-    ) -> None:
-        await under_test.backstage.go_wrong(kind, "create_payment", times=2)
-
-        begun = await under_test.provider.create_payment(order)
-
-        assert begun.status is ProviderStatus.PENDING
-        assert await under_test.backstage.payments_count() == 1
-
-    async def test_a_refund_without_an_answer_can_be_asked_for_again(
-        self, under_test: SimulatedProvider, order: PaymentOrder
-    ) -> None:
-        payment = await paid(under_test, order)
-        await under_test.backstage.go_wrong("reset", "refund", effect="done")
-        with pytest.raises(ProviderAmbiguous):
-            await under_test.impatient.refund(refund_of(payment, rub("200")))
-
-        again = await under_test.provider.refund(refund_of(payment, rub("200")))
-
-        assert again.status is RefundStatus.SUCCEEDED
-        assert await under_test.backstage.refunds_count() == 1
 
 
 class TestNotifications:
