@@ -11,6 +11,7 @@ from testkit.simulators.deliveries import Delivery, LineEnd, Stop
 from testkit.simulators.faults import FaultKind, UsagePlacement, UsageVariant
 from testkit.simulators.model import create_model
 from testkit.simulators.receiver import create_receiver
+from testkit.simulators.stripe import create_stripe
 from testkit.simulators.yookassa import create_yookassa
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "simulators.md"
@@ -33,7 +34,7 @@ def control_calls(app: FastAPI) -> set[tuple[str, str]]:
 
 
 class TestTheReferencePage:
-    @pytest.mark.parametrize("create", [create_yookassa, create_model, create_receiver])
+    @pytest.mark.parametrize("create", [create_yookassa, create_stripe, create_model, create_receiver])
     def test_it_names_every_control_call(self, page: str, create: Callable[[], FastAPI]) -> None:
         offered = control_calls(create())
 
