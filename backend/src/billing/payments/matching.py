@@ -197,13 +197,13 @@ class Matcher:
     async def _list(self, difference: Difference | None, found: Findings) -> None:
         if difference is None:
             return
-        found.differences += 1
         new_id = DifferenceId(self._ids.new("rcd"))
         async with self._begin() as uow:
             listed = await reconciliation_repository.record_difference(
                 uow, self.shop, difference, new_id=new_id, at=self._clock.now()
             )
-        if listed is not None:
+        found.differences += listed is not None
+        if listed == new_id:
             _log.error(
                 "books_differ",
                 difference_id=listed,

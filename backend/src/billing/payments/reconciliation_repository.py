@@ -118,9 +118,10 @@ async def insert_run(uow: UnitOfWork, shop: Shop, run: Run, *, run_id: str, is_d
 async def record_difference(
     uow: UnitOfWork, shop: Shop, difference: Difference, *, new_id: DifferenceId, at: datetime
 ) -> DifferenceId | None:
-    """Lists the difference unless it stands there open already, or a person has decided about it; its id if it is new.
+    """Lists the difference, once while it is open, and answers its id; None where a person has decided about it.
 
-    An accepted one comes back when either side says something else; an ignored object never does.
+    It is `new_id` if it was not listed yet. An accepted one comes back when either side says something else; an ignored
+    object never does.
     """
     if await _is_settled(uow, shop, difference):
         return None
@@ -145,8 +146,7 @@ async def record_difference(
         )
         .returning(ReconciliationDifferenceRow.id)
     )
-    listed_id = DifferenceId(listed.scalar_one())
-    return listed_id if listed_id == new_id else None
+    return DifferenceId(listed.scalar_one())
 
 
 async def find_difference(
