@@ -182,6 +182,18 @@ class TestExpiry:
         assert payment["cancellation_details"]["reason"] == "expired_on_capture"
 
 
+class TestTheTestFlag:
+    def test_a_shop_that_is_none_for_tests_says_so_everywhere(self, yookassa_settings: YookassaSettings) -> None:
+        credentials = (yookassa_settings.shop_id, yookassa_settings.secret_key)
+        app = create_yookassa(yookassa_settings.model_copy(update={"is_test": False}))
+
+        with running(app) as server, httpx.Client(base_url=f"{server.url}/v3", auth=credentials) as api:
+            payment = api.post("/payments", json=a_payment(), headers=KEY).json()
+            me = api.get("/me").json()
+
+        assert (payment["test"], me["test"]) == (False, False)
+
+
 class TestSeeds:
     def test_equal_seeds_give_equal_ids_but_for_their_time(self, yookassa_settings: YookassaSettings) -> None:
         def first_id(settings: YookassaSettings) -> str:

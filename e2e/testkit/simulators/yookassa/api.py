@@ -75,7 +75,7 @@ def create_api(counter: Counter, *, public_url: str | None) -> FastAPI:
         return {
             "account_id": counter.shop.id,
             "status": "enabled",
-            "test": True,
+            "test": counter.shop.is_test,
             "fiscalization": {"enabled": counter.demands_receipts},
             "fiscalization_enabled": counter.demands_receipts,
             "payment_methods": ["bank_card"],

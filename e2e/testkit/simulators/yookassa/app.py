@@ -33,6 +33,8 @@ class YookassaSettings(BaseModel):
     public_url: str | None = None
     """Scheme, host and port of payment pages as browsers see them; None: as the API was addressed."""
     webhook: WebhookTarget | None = None
+    is_test: bool = True
+    """What every payment says of itself; a shop that is none for tests still moves no money."""
     demands_receipts: bool = False
     """A shop under 54-FZ: payments and refunds without a receipt are refused."""
 
@@ -42,7 +44,7 @@ def create_yookassa(settings: YookassaSettings | None = None, *, now: Callable[[
     settings = settings or YookassaSettings()
     stage, clock = Stage(), MovableClock(now)
     notifier = Notifier(clock, settings.webhook, envelope=_notification)
-    shop = Shop(settings.shop_id, seed=settings.seed, clock=clock, announce=notifier.announce)
+    shop = Shop(settings.shop_id, seed=settings.seed, clock=clock, announce=notifier.announce, is_test=settings.is_test)
     keys = IdempotenceKeys(clock)
 
     def start_over() -> None:

@@ -61,6 +61,7 @@ class Payment:
 
     id: str
     shop_id: str
+    is_test: bool
     asked: NewPayment
     amount: Amount
     confirmation_url: str | None
@@ -110,7 +111,7 @@ class Payment:
             "amount": self.amount.as_json(),
             "recipient": {"account_id": self.shop_id, "gateway_id": str(int(self.shop_id) + 200)},
             "created_at": iso_milliseconds(self.created_at),
-            "test": True,
+            "test": self.is_test,
             "paid": self.is_paid,
             "refundable": self.refundable_minor > 0,
             "metadata": dict(self.asked.metadata),

@@ -35,8 +35,11 @@ class Shop:
     Ids come from the seed, so that equal calls in equal order give equal ids (but for their leading seconds).
     """
 
-    def __init__(self, shop_id: str, *, seed: int, clock: MovableClock, announce: Announce) -> None:
+    def __init__(
+        self, shop_id: str, *, seed: int, clock: MovableClock, announce: Announce, is_test: bool = True
+    ) -> None:
         self.id = shop_id
+        self.is_test = is_test
         self._seed = seed
         self._clock = clock
         self._announce = announce
@@ -67,6 +70,7 @@ class Shop:
         payment = Payment(
             id=payment_id,
             shop_id=self.id,
+            is_test=self.is_test,
             asked=asked,
             amount=asked.amount,
             confirmation_url=None if method else f"{public_url}{CHECKOUT_PATH}?orderId={payment_id}",
