@@ -18,6 +18,7 @@ from billing.commands.accounts import accounts
 from billing.commands.free_quota import free_quota
 from billing.commands.holds import holds
 from billing.commands.ledger import ledger
+from billing.commands.outbound import outbound
 from billing.commands.payments import payments
 from billing.commands.plans import plans
 from billing.commands.rates import rates
@@ -46,6 +47,7 @@ app.add_typer(rates, name="rates")
 app.add_typer(plans, name="plans")
 app.add_typer(free_quota, name="free-quota")
 app.add_typer(webhooks, name="webhooks")
+app.add_typer(outbound, name="outbound")
 app.add_typer(payments, name="payments")
 
 

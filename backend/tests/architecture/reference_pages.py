@@ -16,6 +16,7 @@ from billing.http_errors import STATUS_OF
 from billing.kit.errors import BillingError
 from billing.kit.settings import SettingsGroup
 from billing.ledger.chart_of_accounts import CHART
+from billing.webhooks.outbound.event_types import CATALOGUE
 from billing.wiring.settings import GROUPS
 
 FOLDER = Path(__file__).parents[3] / "docs" / "reference"
@@ -29,6 +30,11 @@ Secrets are never shown in messages or logs."""
 _ABOUT_THE_CHART = """\
 The entries of every transfer sum to zero, and so does the whole ledger. A positive balance of a wallet's account is
 credit that the customer has; system accounts mirror it, belong to no wallet, and keep no running balance."""
+_ABOUT_WEBHOOK_EVENTS = """\
+What endpoints of customers are told: `{"type", "timestamp", "data"}`. `data` holds `account_id`, the `subject` (the id
+of what it is about, where there is one) and facts of the type; amounts are decimal strings beside their `currency`.
+New types come without notice to endpoints that asked for everything. See
+[Webhooks to customers](../concepts/webhooks-to-customers.md)."""
 _ABOUT_ERRORS = """\
 The API answers `{"error": {"code", "message", …facts}}`; the gateway answers in OpenAI's shape with the same code;
 pages say the same in words. Codes are stable, sentences may change."""
@@ -77,10 +83,17 @@ def errors_page() -> str:
     )
 
 
+def webhook_events_page() -> str:
+    """Every type of message that customers' endpoints are told."""
+    rows = ((f"`{name}`", meaning) for name, meaning in sorted(CATALOGUE.items()))
+    return _page(["# Webhook events", _MADE_BY, _ABOUT_WEBHOOK_EVENTS, _table(("type", "meaning"), rows)])
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "chart-of-accounts.md": chart_page,
     "env-vars.md": settings_page,
     "error-codes.md": errors_page,
+    "webhook-events.md": webhook_events_page,
 }
 
 

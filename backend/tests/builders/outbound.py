@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network
@@ -27,7 +27,9 @@ from billing.webhooks.outbound.rules import Delivery, Endpoint, WantedEndpoint
 from billing.webhooks.outbound.service import EndpointService, Limits
 from billing.webhooks.outbound.signing import SigningKeys
 from testkit.simulators.faults import Fault
+from testkit.simulators.receiver import create_receiver
 from testkit.simulators.remote import ReceiverRemote
+from testkit.simulators.server import running
 
 KEYS = SigningKeys((b"0123456789abcdef0123456789abcdef",))
 LOOPBACK_ALLOWED = AddressPolicy((IPv4Network("127.0.0.0/8"),), frozenset({"127.0.0.1"}))
@@ -156,6 +158,13 @@ class Post:
             rows = await uow.connection.execute(_AUDIT, {"account": customer.account.id})
             found = [dict(row) for row in rows.mappings()]
         return [entry for entry in found if entry["action"].removeprefix("webhook_endpoint.") not in but]
+
+
+@contextmanager
+def remote_receiver() -> Iterator[ReceiverRemote]:
+    """A receiver of one's own, with no fault planned and no call made."""
+    with running(create_receiver()) as server, ReceiverRemote(server.url) as remote:
+        yield remote
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.tests.builders.outbound import Post, Subscriber, open_post, wanted
+from backend.tests.builders.outbound import Post, Subscriber, open_post, remote_receiver, wanted
 from backend.tests.fakes.clock import NOON, StoppedClock
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
@@ -19,27 +19,24 @@ from billing.kit.unit_of_work import Begin
 from billing.webhooks.outbound.event_types import ENDPOINT_DISABLED
 from billing.webhooks.outbound.rules import LEASE, Answer, DeliveryStatus, DisabledReason, EndpointStatus, Outcome
 from billing.webhooks.outbound.signing import SigningKeys
-from testkit.simulators.receiver import create_receiver
 from testkit.simulators.remote import ReceiverRemote
-from testkit.simulators.server import running
 
 SECONDS = timedelta(seconds=1)
 STANDARD_WAITS = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]
 
 
-@pytest.fixture(scope="session")
-def receiver_url() -> Iterator[str]:
-    """Whoever receives messages, for all tests of this worker."""
-    with running(create_receiver()) as server:
-        yield server.url
+@pytest.fixture(scope="module")
+def shared_receiver() -> Iterator[ReceiverRemote]:
+    """Whoever receives messages."""
+    with remote_receiver() as receiver:
+        yield receiver
 
 
 @pytest.fixture
-def receiver(receiver_url: str) -> Iterator[ReceiverRemote]:
+def receiver(shared_receiver: ReceiverRemote) -> ReceiverRemote:
     """The receiver, with no fault planned and no call made."""
-    with ReceiverRemote(receiver_url) as remote:
-        remote.reset()
-        yield remote
+    shared_receiver.reset()
+    return shared_receiver
 
 
 @pytest.fixture

@@ -11,7 +11,16 @@ import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.outbound import ENDPOINTS_MAX, OVERLAP, REQUEST_ID, Post, Subscriber, open_post, wanted
+from backend.tests.builders.outbound import (
+    ENDPOINTS_MAX,
+    OVERLAP,
+    REQUEST_ID,
+    Post,
+    Subscriber,
+    open_post,
+    remote_receiver,
+    wanted,
+)
 from backend.tests.fakes.clock import NOON, StoppedClock
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role, Scope
@@ -31,9 +40,7 @@ from billing.webhooks.outbound.event_types import ENDPOINT_TEST
 from billing.webhooks.outbound.replays import ReplayOrder
 from billing.webhooks.outbound.rules import DeliveryStatus, WantedEndpoint
 from billing.webhooks.outbound.signing import SigningKeys
-from testkit.simulators.receiver import create_receiver
 from testkit.simulators.remote import ReceiverRemote
-from testkit.simulators.server import running
 
 pytestmark = pytest.mark.trust
 
@@ -51,21 +58,26 @@ _ROWS = text(
 
 
 @pytest.fixture(scope="module")
-def receiver_url() -> Iterator[str]:
+def shared_receiver() -> Iterator[ReceiverRemote]:
     """Whoever receives messages."""
-    with running(create_receiver()) as server:
-        yield server.url
+    with remote_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def receiver(shared_receiver: ReceiverRemote) -> ReceiverRemote:
+    """The receiver, with no fault planned and no call made."""
+    shared_receiver.reset()
+    return shared_receiver
 
 
 @pytest.fixture
 async def post(
-    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver_url: str
+    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver: ReceiverRemote
 ) -> AsyncIterator[Post]:
-    """The services, and a receiver to which nothing has come."""
-    with ReceiverRemote(receiver_url) as receiver:
-        receiver.reset()
-        async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
-            yield post
+    """The services."""
+    async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
+        yield post
 
 
 async def rows_of(post: Post, customer: Customer) -> list[Any]:

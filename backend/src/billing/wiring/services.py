@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
-from datetime import timedelta
 
 from argon2 import PasswordHasher
 from sqlalchemy.engine import URL
@@ -82,10 +81,11 @@ from billing.webhooks.doorkeeper import Doorkeeper
 from billing.webhooks.outbound import jobs as outbound_jobs
 from billing.webhooks.outbound.adapters.http_carrier import HttpCarrier
 from billing.webhooks.outbound.delivering import Dispatcher
-from billing.webhooks.outbound.service import EndpointService, Limits
+from billing.webhooks.outbound.service import EndpointService
 from billing.webhooks.ports import NotificationHandler
 from billing.webhooks.refusals import RefusalCounter
 from billing.webhooks.service import InboxService
+from billing.wiring import outbound
 from billing.wiring.ground import Ground
 from billing.wiring.payment_upkeep import PaymentUpkeep
 from billing.wiring.providers import provider_of
@@ -206,8 +206,8 @@ async def services(settings: Settings, database_url: URL) -> AsyncIterator[Servi
         auto_topup_runs=takings.auto_topup_runs,
         doorkeeper=doorkeeper,
         inbox=inbox,
-        webhook_endpoints=_webhook_endpoints(settings, terms, ground),
-        dispatcher=_dispatcher(terms, ground, job_queue, carrier),
+        webhook_endpoints=outbound.endpoint_service(settings.outbound, terms, ground),
+        dispatcher=outbound.dispatcher(terms, ground, job_queue, carrier),
         gateway_settings=settings.gateway,
         gateway=gateway,
         price_board=_price_board(settings, terms, ground, core),
@@ -284,30 +284,6 @@ def _inbox(
 def _doorkeeper(terms: Terms, ground: Ground) -> Doorkeeper:
     refusals = RefusalCounter(begin=ground.begin, clock=ground.clock)
     return Doorkeeper(policies=terms.trust_policies, clock=ground.clock, refusals=refusals)
-
-
-def _webhook_endpoints(settings: Settings, terms: Terms, ground: Ground) -> EndpointService:
-    outbound = settings.outbound
-    return EndpointService(
-        begin=ground.begin,
-        clock=ground.clock,
-        ids=ground.ids,
-        audit=ground.audit,
-        policy=terms.outbound_policy,
-        keys=terms.signing_keys,
-        limits=Limits(outbound.endpoints_max, timedelta(hours=outbound.rotation_overlap_hours)),
-    )
-
-
-def _dispatcher(terms: Terms, ground: Ground, job_queue: JobQueue, carrier: HttpCarrier) -> Dispatcher:
-    return Dispatcher(
-        begin=ground.begin,
-        clock=ground.clock,
-        ids=ground.ids,
-        job_queue=job_queue,
-        carrier=carrier,
-        keys=terms.signing_keys,
-    )
 
 
 def _rate_desk(terms: Terms, ground: Ground, pricing: PricingService) -> RateDesk:
@@ -432,6 +408,7 @@ def _desks(ground: Ground, core: _Core, inbox: InboxService, upkeep: PaymentUpke
             audit=audit,
         ),
         books=BooksDesk(begin=begin, ledger=ledger),
+        outbound=outbound.outbound_desk(ground),
         inbox=InboxDesk(begin=begin, clock=clock, inbox=inbox, audit=audit),
         payments=PaymentDesk(begin=begin, refunds=upkeep.refunds, audit=audit),
         receipts=ReceiptDesk(begin=begin, checks=upkeep.receipts),
