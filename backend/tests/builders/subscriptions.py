@@ -160,6 +160,19 @@ class PlanShop:
         """What the customer's wallet holds."""
         return await self.till.figures(customer)
 
+    async def let_nobody_renew(self) -> None:
+        """Whoever has a plan from an earlier test of this worker is left alone from now on."""
+        async with self.begin() as uow:
+            await uow.connection.execute(text("UPDATE plan_subscriptions SET will_renew = false WHERE will_renew"))
+            await uow.connection.execute(
+                text("UPDATE plan_renewals SET status = 'superseded', due_at = NULL WHERE status = 'open'")
+            )
+
+    async def charges(self, customer: Customer) -> list[dict[str, Any]]:
+        """The customer's payments at the provider, oldest first; a tick works for everybody else too."""
+        payments = await self.yookassa.payments()
+        return [one for one in payments if one["metadata"].get("account_id") == customer.account.id]
+
     async def grants(self, customer: Customer) -> list[dict[str, Any]]:
         """The customer's paid periods, the earliest first."""
         return await self.rows("SELECT * FROM plan_grants WHERE account_id = :id ORDER BY starts_at", customer)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.subscriptions import PlanShop, open_plan_shop
+from backend.tests.builders.subscriptions import PlanShop
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from backend.tests.fakes.clock import StoppedClock
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
 from billing.kit.errors import IdempotencyKeyReused
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
 from billing.kit.public_address import InvalidReturnUrl
-from billing.kit.unit_of_work import Begin
 from billing.payments.errors import PaymentMethodNotFound, PaymentNotFound
 from billing.subscriptions.errors import PaidFarAhead, PlanNotFound, SubscriptionNotFound
 from billing.subscriptions.rules import Interval
@@ -28,21 +22,10 @@ from billing.subscriptions.service import PurchaseStatus, SubscriptionStatus
 pytestmark = pytest.mark.money
 
 
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
 @pytest.fixture
-async def shop(
-    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
-) -> AsyncIterator[PlanShop]:
-    """Where plans are sold; whatever a test did, paid time is what was paid for."""
-    async with open_plan_shop(simulator, begin, clock, ids, job_queue) as shop:
-        yield shop
-        assert await shop.drifts() == []
+def shop(plan_shop: PlanShop) -> PlanShop:
+    """Where plans are sold."""
+    return plan_shop
 
 
 @pytest.fixture
