@@ -31,10 +31,12 @@ from billing.payments.errors import (
     PaymentsNotConfigured,
     ProviderRejected,
     ProviderUnavailable,
+    RefundExceedsUnspent,
     TopupAmountNotOffered,
 )
 from billing.payments.ports import ReceiptOrder
-from billing.payments.records import Contact
+from billing.payments.records import Contact, Wish
+from billing.payments.rules import RefundStatus
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
 
@@ -465,6 +467,62 @@ class TestOnce:
 
         assert [charge["state"] for charge in await garage.charges(customer)] == ["pending"]
         assert await garage.charged_at_provider(customer) == []
+
+    async def test_a_bug_is_not_taken_for_a_claim(self, garage: Garage) -> None:
+        customer = await garage.low()
+
+        class Senseless:
+            """Receipts that reach nobody."""
+
+            async def order_for(
+                self, uow: UnitOfWork, account_id: AccountId, *, purpose: str, contact: Contact
+            ) -> ReceiptOrder | None:
+                """One that the database refuses."""
+                del uow, account_id, purpose, contact
+                return ReceiptOrder(None, None, "x", 1, "full_payment", "service", None)
+
+        with pytest.raises(IntegrityError, match="ck_payments_receipt_terms"):
+            await garage.but(provider=garage.provider, receipts=Senseless()).tick(customer)
+
+
+class TestGivingBack:
+    async def test_a_refund_takes_the_credit_that_it_gave_and_a_failed_one_gives_it_back(self, garage: Garage) -> None:
+        customer = await garage.low()
+        await garage.tick(customer)
+        (charge,) = await garage.charges(customer)
+        assert garage.provider is not None
+
+        refund = await garage.refunded(charge["id"], "200")
+        after = await garage.available(customer)
+        assert refund.provider_refund_id is not None
+        seen = await garage.provider.get_refund(refund.provider_refund_id)
+        async with garage.begin() as uow:
+            await garage.states.apply_refund(uow, charge["id"], replace(seen, status=RefundStatus.FAILED))
+
+        assert after == rub("350")
+        assert await garage.available(customer) == rub("550")
+
+    async def test_more_than_is_unspent_of_it_is_refused(self, garage: Garage) -> None:
+        customer = await garage.low()
+        await garage.tick(customer)
+        (charge,) = await garage.charges(customer)
+        await garage.spend(customer, "300")
+
+        with pytest.raises(RefundExceedsUnspent):
+            await garage.refunded(charge["id"], "400")
+
+    async def test_a_payment_whose_agreement_is_lost_is_credited_all_the_same(self, garage: Garage) -> None:
+        customer = await garage.town.customer()
+        wish = Wish(customer.account.id, "auto_topup", rub("500"), return_page="/{payment_id}")
+
+        async def nothing_else(*_: object) -> None:
+            """Nobody is audited here."""
+
+        payment = await garage.checkout.begin(wish, key=None, when_new=nothing_else)
+        await garage.yookassa.pay(await garage.yookassa.only_payment_id())
+        await garage.checkout.finish(payment)
+
+        assert await garage.available(customer) == rub("500")
 
 
 class TestLeavingOff:

@@ -22,7 +22,6 @@ from billing.payments.receipts_checks import ReceiptChecks
 from billing.payments.receipts_rules import UnregisteredReceipt
 from billing.payments.receipts_settings import ReceiptSettings
 from billing.payments.records import NO_CONTACT, Contact
-from billing.payments.refunds import RefundService, RefundWish
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
 
@@ -93,24 +92,6 @@ async def paid(garage: Garage, customer: Customer, contact: Contact = NO_CONTACT
     return topup.payment_id
 
 
-async def refunded(garage: Garage, payment_id: str, amount: str) -> str:
-    """Our id of a refund of so much."""
-    service = RefundService(
-        begin=garage.begin,
-        clock=garage.clock,
-        ids=garage.ids,
-        checkout=garage.checkout,
-        states=garage.states,
-        purposes=garage.parts.purposes,
-    )
-
-    async def nothing_else(*_: object) -> None:
-        """Nobody is audited here."""
-
-    wish = RefundWish(payment_id, rub(amount), is_overdraft=False, reason="asked for it")
-    return (await service.begin(wish, key=None, when_new=nothing_else)).id
-
-
 async def asked(garage: Garage, operation: str) -> list[dict[str, Any]]:
     """The bodies of the calls of one operation."""
     return [call["body"] for call in await garage.yookassa.calls(operation)]
@@ -153,7 +134,7 @@ class TestOrdering:
         customer = await garage.town.customer()
         payment_id = await paid(garage, customer)
 
-        await refunded(garage, payment_id, "120")
+        await garage.refunded(payment_id, "120")
 
         (body,) = await asked(garage, "create_refund")
         assert body["receipt"]["customer"] == {"email": customer.email}
@@ -264,7 +245,7 @@ class TestTracking:
     ) -> None:
         payment_id = await paid(garage, await garage.town.customer())
         await mode(garage, "wait")
-        refund_id = await refunded(garage, payment_id, "120")
+        refund_id = (await garage.refunded(payment_id, "120")).id
         (waiting,) = await listed(garage, checks, payment_id)
         await end_receipts(garage, "cancel")
 

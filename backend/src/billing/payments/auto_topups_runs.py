@@ -129,7 +129,8 @@ class AutoTopupRuns:
         account = await self._customers.account(uow, account_id)
         method = await methods_repository.find(uow, account_id, found.method_id)
         assert method is not None, "methods are never deleted"
-        obstacle = _obstacle(found, method, is_closed=account.closed_at is not None, offer=self._offer)
+        assert method.removed_at is None, "whoever removes a method turns off what pays with it"
+        obstacle = _obstacle(found, is_closed=account.closed_at is not None, offer=self._offer)
         if obstacle is not None:
             await leave_off(uow, found, obstacle, clock=self._clock, events=self._events)
             return None
@@ -175,10 +176,8 @@ class AutoTopupRuns:
             _log.info("auto_topup_under_way", account_id=auto_topup.account_id)
 
 
-def _obstacle(auto_topup: AutoTopup, method: PaymentMethod, *, is_closed: bool, offer: TopupOffer) -> OffReason | None:
+def _obstacle(auto_topup: AutoTopup, *, is_closed: bool, offer: TopupOffer) -> OffReason | None:
     """Why it cannot go on, whatever the wallet holds; None where it can."""
     if is_closed:
         return OffReason.ACCOUNT_CLOSED
-    if method.removed_at is not None:
-        return OffReason.METHOD_REMOVED
     return None if auto_topup.terms.amount in offer.presets else OffReason.NOT_OFFERED
