@@ -29,8 +29,8 @@ test: setup  ## what must pass before a merge: static checks, the gate's own tes
 	@$(NOX) static gate_tests merge_medium
 
 # Not through nox, which would call the demo's usual end, Ctrl-C, a failure.
-demo: setup  ## the whole product with simulators; prints addresses and logins; Ctrl-C stops it
-	@.venv/bin/testkit demo
+demo: setup  ## the whole product with simulators (PROVIDER=stripe for the other one); Ctrl-C stops it
+	@.venv/bin/testkit demo $(if $(PROVIDER),--provider $(PROVIDER))
 
 static: setup  ## lint, types, architecture
 	@$(NOX) static

@@ -15,6 +15,7 @@ from testkit.simulators.yookassa import WebhookTarget, YookassaSettings, create_
 from testkit.stack.demo import STABLE_PORTS, run_demo
 from testkit.stack.errors import StackError
 from testkit.stack.prefix_proxy import create_prefix_proxy
+from testkit.stack.product import Collector
 from testkit.stack.stack import CUSTOMERS, Ports
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="What browser tests and the demo share.")
@@ -38,10 +39,12 @@ def demo(
     provider_port: Annotated[int, typer.Option(min=0, max=65535)] = STABLE_PORTS.provider,
     model_port: Annotated[int, typer.Option(min=0, max=65535)] = STABLE_PORTS.model,
     customers: Annotated[int, typer.Option(min=1, max=50, help="How many demo customers to open.")] = CUSTOMERS,
+    provider: Annotated[Collector, typer.Option(help="Who collects.")] = Collector.YOOKASSA,
 ) -> None:
     """Run the whole product with its simulators until Ctrl-C. A port that is taken gives way to a free one."""
     try:
-        run_demo(ports=Ports(web=port, provider=provider_port, model=model_port), customers=customers, say=typer.echo)
+        ports = Ports(web=port, provider=provider_port, model=model_port)
+        run_demo(ports=ports, customers=customers, collector=provider, say=typer.echo)
     except StackError as error:
         typer.echo(f"testkit: {error}", err=True)
         sys.exit(_INFRASTRUCTURE)

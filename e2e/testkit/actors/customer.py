@@ -17,7 +17,7 @@ import httpx
 
 from testkit.loopback import NO_TLS
 from testkit.simulators.faults import Fault, FaultKind
-from testkit.simulators.remote import ModelRemote, YookassaRemote
+from testkit.simulators.remote import ModelRemote, ProviderRemote
 from testkit.stack.site import Site
 from testkit.stack.stack import Login
 
@@ -60,7 +60,7 @@ class WalletFigures:
 class Customer:
     """One person at one site. Close it, or use it as a context manager."""
 
-    def __init__(self, site: Site, login: Login, provider: YookassaRemote) -> None:
+    def __init__(self, site: Site, login: Login, provider: ProviderRemote) -> None:
         self.site = site
         self.login = login
         self._provider = provider
@@ -101,7 +101,7 @@ class Customer:
     def top_up(self, amount: str = "500.00") -> str:
         """Tops up as fast as it can be done: pays at the provider and has the payment reconciled; answers its id."""
         topup = self.start_topup(amount)
-        self._provider.pay(provider_payment_id(topup["confirmation_url"]))
+        self._provider.pay_at(topup["confirmation_url"])
         done = self.reconcile(topup["payment_id"])
         assert done["status"] == "succeeded", f"the top-up is {done['status']}"
         return str(topup["payment_id"])

@@ -2,8 +2,10 @@
 
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
+from typing_extensions import override
 
 from testkit.loopback import NO_TLS
 from testkit.simulators.faults import Fault
@@ -116,7 +118,11 @@ class ModelRemote(SimulatorRemote):
 
 
 class ProviderRemote(SimulatorRemote):
-    """The remote control of a payment provider's notifications, which come back as the JSON of its control API."""
+    """The remote control of a payment provider; its notifications come back as the JSON of its control API."""
+
+    def pay_at(self, page_url: str) -> None:
+        """The customer pays on this payment page."""
+        raise NotImplementedError
 
     def set_webhook(self, target: WebhookTarget) -> None:
         """Sends notifications there from now on."""
@@ -163,6 +169,10 @@ class ProviderRemote(SimulatorRemote):
 
 class YookassaRemote(ProviderRemote):
     """The remote control of YooKassa; payments and refunds come back in the API's shape."""
+
+    @override
+    def pay_at(self, page_url: str) -> None:
+        self.pay(parse_qs(urlsplit(page_url).query)["orderId"][0])
 
     def payments(self) -> list[dict[str, Any]]:
         """Every payment in the API's shape, oldest first."""
@@ -219,6 +229,10 @@ class YookassaRemote(ProviderRemote):
 
 class StripeRemote(ProviderRemote):
     """The remote control of Stripe; its objects come back in the API's shape."""
+
+    @override
+    def pay_at(self, page_url: str) -> None:
+        self.act(urlsplit(page_url).path.rpartition("/")[2], "pay")
 
     def state(self, kind: str) -> list[dict[str, Any]]:
         """Every object of a kind, oldest first: customers, sessions, intents, methods, charges, refunds, disputes."""

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 
 from testkit.actors.customer import Customer
+from testkit.stack.product import Collector
 from testkit.stack.stack import PASSWORD, Ports, Stack
 
 OPERATOR = "operator@demo.example"
@@ -16,18 +17,20 @@ _LOOK_SECONDS = 1.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_demo(*, ports: Ports, customers: int, say: Callable[[str], None]) -> None:
+def run_demo(*, ports: Ports, customers: int, collector: Collector, say: Callable[[str], None]) -> None:
     """Runs the demo until SIGINT or SIGTERM; afterwards no process and no folder of it is left.
 
     Raises:
         StackError: it did not start, or one of its processes ended by itself.
     """
     say("Starting PostgreSQL, the simulators, the server and its worker …")
-    with Stack.start(customers=customers, ports=ports, settings={"ADMIN_BILLING_ENABLED": "1"}) as stack:
+    with Stack.start(
+        customers=customers, ports=ports, settings={"ADMIN_BILLING_ENABLED": "1"}, collector=collector
+    ) as stack:
         # From here on these two are waited for; the processes started so far do not inherit it.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         login = stack.take_customer()
-        with Customer(stack.site, login, stack.provider) as customer:
+        with Customer(stack.site, login, stack.payments) as customer:
             api_key = customer.api_key()
         say(_welcome(stack, api_key))
         while signal.sigtimedwait(_STOP_SIGNALS, _LOOK_SECONDS) is None:
@@ -44,7 +47,7 @@ The product runs. No real money moves.
   Playground       {stack.site.href("/billing/playground")}
   Prices           {stack.site.href("/pricing")}
   Gateway          {stack.site.href("/v1")}  (OpenAI-compatible)
-  Payments         {stack.provider.url}/  (what the simulated provider knows: hold back, repeat, refund)
+  Payments         {stack.payments.url}/  (what the simulated provider knows: hold back, repeat, refund)
   Model provider   {stack.model.url}/v1  (simulated)
 
 Sign in as customer1@demo.example … customer{stack.customers}@demo.example with the password: {PASSWORD}

@@ -7,12 +7,24 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from testkit.stack.errors import CommandFailedError
 
+
+class Collector(StrEnum):
+    """Which simulated provider collects."""
+
+    YOOKASSA = "yookassa"
+    STRIPE = "stripe"
+
+
 SHOP_ID = "100500"
 SECRET_KEY = "test_simulated_secret"  # noqa: S105 - a simulator guards nothing
+STRIPE_ACCOUNT_ID = "acct_1Simulated"
+STRIPE_SECRET_KEY = "sk_test_simulated"  # noqa: S105 - the same
+STRIPE_SIGNING_SECRET = "whsec_simulated"  # noqa: S105 - the same
 UPSTREAM_KEY = "sk-simulated-upstream"
 WEBHOOK_TOKEN = "rehearsed-webhook-token"  # noqa: S105 - the same
 NOTIFIER_ADDRESS = "127.0.0.2"
@@ -30,7 +42,7 @@ UPSTREAM_MODELS = {
 """The seeded models and what the simulated provider calls them."""
 
 _COMMAND_SECONDS_MAX = 120
-_OWN_PREFIXES = ("BILLING_", "YOOKASSA_")
+_OWN_PREFIXES = ("BILLING_", "STRIPE_", "YOOKASSA_")
 _OWN_NAMES = frozenset(
     {
         "DATABASE_URL",
@@ -56,6 +68,7 @@ class Surroundings:
     routes_file: Path
     settings: Mapping[str, str]
     """More variables, or other values for those of the stack."""
+    collector: Collector = Collector.YOOKASSA
 
     def environment(self, public_base_url: str) -> dict[str, str]:
         """The environment of a process that is found by browsers at this address."""
@@ -67,17 +80,35 @@ class Surroundings:
             "BILLING_MODEL_ROUTES_FILE": str(self.routes_file),
             "BILLING_FREE_STARTS_PER_NETWORK": "1000000",  # every newcomer of a stack comes from loopback
             "BILLING_DATABASE_CONNECTIONS_MAX": "6",  # several servers share one small PostgreSQL
-            "BILLING_WEBHOOK_YOOKASSA_TOKEN_CHECK": "1",
-            "BILLING_WEBHOOK_YOOKASSA_TOKEN": WEBHOOK_TOKEN,
-            "BILLING_WEBHOOK_YOOKASSA_SOURCE_CHECK": "1",
-            "BILLING_WEBHOOK_YOOKASSA_SOURCES": NOTIFIER_ADDRESS,
-            "IDENTITY_PAYMENT_PROVIDER": "simulator",
-            "YOOKASSA_SHOP_ID": SHOP_ID,
-            "YOOKASSA_SECRET_KEY": SECRET_KEY,
-            "YOOKASSA_API_URL": f"{self.provider_url}/v3",
+            **self._payments(),
             "WORKER_BILLING_ENABLED": "1",
             **self.settings,
         }
+
+    def _payments(self) -> dict[str, str]:
+        match self.collector:
+            case Collector.YOOKASSA:
+                return {
+                    "BILLING_WEBHOOK_YOOKASSA_TOKEN_CHECK": "1",
+                    "BILLING_WEBHOOK_YOOKASSA_TOKEN": WEBHOOK_TOKEN,
+                    "BILLING_WEBHOOK_YOOKASSA_SOURCE_CHECK": "1",
+                    "BILLING_WEBHOOK_YOOKASSA_SOURCES": NOTIFIER_ADDRESS,
+                    "IDENTITY_PAYMENT_PROVIDER": "simulator",
+                    "YOOKASSA_SHOP_ID": SHOP_ID,
+                    "YOOKASSA_SECRET_KEY": SECRET_KEY,
+                    "YOOKASSA_API_URL": f"{self.provider_url}/v3",
+                }
+            case Collector.STRIPE:
+                return {
+                    "BILLING_WEBHOOK_STRIPE_SIGNATURE_CHECK": "1",
+                    "BILLING_WEBHOOK_STRIPE_SIGNING_SECRETS": STRIPE_SIGNING_SECRET,
+                    "BILLING_WEBHOOK_STRIPE_SOURCE_CHECK": "1",
+                    "BILLING_WEBHOOK_STRIPE_SOURCES": NOTIFIER_ADDRESS,
+                    "IDENTITY_PAYMENT_PROVIDER": "stripe",
+                    "STRIPE_ACCOUNT_ID": STRIPE_ACCOUNT_ID,
+                    "STRIPE_SECRET_KEY": STRIPE_SECRET_KEY,
+                    "STRIPE_API_URL": self.provider_url,
+                }
 
 
 def outer_environment() -> dict[str, str]:

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from testkit.simulators.remote import ModelRemote, YookassaRemote
+from testkit.simulators.remote import ModelRemote, StripeRemote, YookassaRemote
 from testkit.stack import product
 from testkit.stack.errors import CommandFailedError
 from testkit.stack.launcher import Launcher, free_port_like, url_of
@@ -55,11 +55,11 @@ class Books:
 class Stack:
     """A running product; start it from a thread that outlives it, for the kernel ends it with that thread.
 
-    `site` is the server at `/`; `provider` and `model` are the remote controls of the outside parties.
+    `site` is the server at `/`; `payments` and `model` are the remote controls of the outside parties.
     """
 
     site: Site
-    provider: YookassaRemote
+    payments: YookassaRemote | StripeRemote
     model: ModelRemote
     surroundings: product.Surroundings
     customers: int
@@ -73,12 +73,14 @@ class Stack:
         customers: int = CUSTOMERS,
         ports: Ports | None = None,
         settings: Mapping[str, str] | None = None,
+        collector: product.Collector = product.Collector.YOOKASSA,
         logs: Path | None = None,
     ) -> Self:
         """Starts everything and returns when it is ready.
 
-        `settings` are further environment variables of the product. Each process writes its log into `logs`: a new
-        folder in `CONFIDENCE_SERVER_DIR` unless given, else one that goes away with the stack.
+        `collector` says who collects; `settings` are further environment variables of the product. Each process writes
+        its log into `logs`: a new folder in `CONFIDENCE_SERVER_DIR` unless given, else one that goes away with the
+        stack.
 
         Raises:
             StackError: something did not start; the sentence has the end of its log, and nothing is left running.
@@ -86,27 +88,48 @@ class Stack:
         folder = Path(tempfile.mkdtemp(prefix="stack-"))
         launcher = Launcher(folder, logs or _logs_folder(folder))
         try:
-            return cls._start(launcher, customers, ports or Ports(), settings or {})
+            return cls._start(launcher, customers, ports or Ports(), settings or {}, collector)
         except BaseException:
             launcher.stop_all()
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
     @classmethod
-    def _start(cls, launcher: Launcher, customers: int, ports: Ports, settings: Mapping[str, str]) -> Self:
+    def _start(
+        cls,
+        launcher: Launcher,
+        customers: int,
+        ports: Ports,
+        settings: Mapping[str, str],
+        collector: product.Collector,
+    ) -> Self:
         """What can happen at the same time does: the simulators start while the database does."""
         listener = launcher.listen(ports.web)
-        provider, model = _simulators(launcher, ports, url_of(listener))
+        provider, model = _simulators(launcher, ports, url_of(listener), collector)
         database = launcher.database(prepared_data(customers=customers))
         routes_file, clock_file = launcher.folder / "routes.toml", launcher.folder / "clock"
-        surroundings = product.Surroundings(database.url(), _url(provider), clock_file, routes_file, settings)
+        surroundings = product.Surroundings(
+            database.url(), _url(provider), clock_file, routes_file, settings, collector
+        )
         environment = surroundings.environment(url_of(listener))
         routes_file.write_text(product.routes_of(_url(model)), encoding="utf-8")
         site = Site(url_of(listener), url_of(listener), launcher.server("server", listener, environment))
         launcher.worker(environment)
         site.wait_until_ready()
-        remotes = YookassaRemote(_url(provider)), ModelRemote(_url(model))
+        remotes = _REMOTES[collector](_url(provider)), ModelRemote(_url(model))
         return cls(site, *remotes, surroundings, customers, launcher)
+
+    @property
+    def provider(self) -> YookassaRemote:
+        """The remote control of YooKassa, where that is who collects."""
+        assert isinstance(self.payments, YookassaRemote), "this stack was started with another provider"
+        return self.payments
+
+    @property
+    def stripe(self) -> StripeRemote:
+        """The remote control of Stripe, where that is who collects."""
+        assert isinstance(self.payments, StripeRemote), "this stack was started with another provider"
+        return self.payments
 
     def __enter__(self) -> Self:
         return self
@@ -118,7 +141,7 @@ class Stack:
 
     def stop(self) -> None:
         """Stops every process, the database last, and removes the folder."""
-        self.provider.close()
+        self.payments.close()
         self.model.close()
         self._launcher.stop_all()
         shutil.rmtree(self._launcher.folder, ignore_errors=True)
@@ -223,17 +246,33 @@ class Stack:
         return self.surroundings.environment(self.site.url)
 
 
-def _simulators(launcher: Launcher, ports: Ports, site_url: str) -> tuple[Process, Process]:
-    shop = ["--shop-id", product.SHOP_ID, "--secret-key", product.SECRET_KEY]
-    webhook = ["--webhook-url", f"{site_url}/webhooks/yookassa"]
-    webhook += ["--webhook-source-address", product.NOTIFIER_ADDRESS]
-    webhook += ["--webhook-query", f"token={product.WEBHOOK_TOKEN}"]
+_REMOTES: Mapping[product.Collector, type[YookassaRemote | StripeRemote]] = {
+    product.Collector.YOOKASSA: YookassaRemote,
+    product.Collector.STRIPE: StripeRemote,
+}
+
+
+def _simulators(
+    launcher: Launcher, ports: Ports, site_url: str, collector: product.Collector
+) -> tuple[Process, Process]:
     port = ["--port", str(free_port_like(ports.provider))]
-    provider = launcher.testkit("yookassa", "simulator", "yookassa", *port, *shop, *webhook)
+    webhook = ["--webhook-url", f"{site_url}/webhooks/{collector}"]
+    webhook += ["--webhook-source-address", product.NOTIFIER_ADDRESS]
+    provider = launcher.testkit(collector, "simulator", collector, *port, *webhook, *_account_at(collector))
     names = [word for name in product.UPSTREAM_MODELS.values() for word in ("--name", name)]
     port = ["--port", str(free_port_like(ports.model))]
     model = launcher.testkit("model", "simulator", "model", *port, "--api-key", product.UPSTREAM_KEY, *names)
     return provider, model
+
+
+def _account_at(collector: product.Collector) -> list[str]:
+    match collector:
+        case product.Collector.YOOKASSA:
+            shop = ["--shop-id", product.SHOP_ID, "--secret-key", product.SECRET_KEY]
+            return [*shop, "--webhook-query", f"token={product.WEBHOOK_TOKEN}"]
+        case product.Collector.STRIPE:
+            account = ["--account-id", product.STRIPE_ACCOUNT_ID, "--secret-key", product.STRIPE_SECRET_KEY]
+            return [*account, "--webhook-secret", product.STRIPE_SIGNING_SECRET]
 
 
 def _url(process: Process) -> str:
