@@ -5,27 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
-from backend.tests.builders.upkeep import Caretaker, open_caretaker
+from backend.tests.builders.upkeep import Caretaker, open_own_caretaker
 from backend.tests.builders.wallets import rub
 from backend.tests.builders.yookassa import (
     SECRET_KEY,
     SHOP_ID,
     YookassaBackstage,
-    simulated_yookassa,
 )
-from backend.tests.fakes.clock import StoppedClock
 from billing.cli import app as commands
-from billing.kit.database import application_engine
-from billing.kit.ids import Ids
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
 
@@ -58,25 +53,14 @@ class Desk:
         return self.run(*words, "--operator", self.operator)
 
 
-@asynccontextmanager
-async def _open(url: URL) -> AsyncIterator[tuple[Caretaker, str]]:
-    clock = StoppedClock(datetime.now(UTC))
-    engine = application_engine(url, connections_max=4)
-    async with (
-        simulated_yookassa() as simulator,
-        open_caretaker(simulator, engine, url, clock, Ids(clock)) as caretaker,
-    ):
-        yield caretaker, (await caretaker.operator()).email
-    await engine.dispose()
-
-
 @pytest.fixture
 def desk(own_database: URL) -> Iterator[Desk]:
     """Commands open a loop of their own, so this one rests while they run."""
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        opening = _open(own_database)
-        caretaker, email = runner.run(opening.__aenter__())
-        yield Desk(runner, caretaker, email)
+        opening = open_own_caretaker(own_database)
+        caretaker = runner.run(opening.__aenter__())
+        operator = runner.run(caretaker.operator())
+        yield Desk(runner, caretaker, operator.email)
         runner.run(opening.__aexit__(None, None, None))
 
 

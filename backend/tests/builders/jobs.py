@@ -105,6 +105,21 @@ class Ticks(JobQueue):
         self.work[name] = work
 
 
+class HandTicked(JobQueue):
+    """The real queue, whose ticks run when the test says so."""
+
+    def __init__(self, database_url: URL) -> None:
+        super().__init__(database_url)
+        self.ticks: dict[str, Callable[[], Awaitable[None]]] = {}
+
+    def register_tick(
+        self, name: str, cron: str, work: Callable[[], Awaitable[None]], *, may_overlap: bool = False
+    ) -> None:
+        """Remembers it."""
+        assert (len(cron.split()), may_overlap) == (6, False)
+        self.ticks[name] = work
+
+
 @contextlib.asynccontextmanager
 async def job_desk(database_url: URL) -> AsyncIterator[JobDesk]:
     """The desk over this database, until it is left."""

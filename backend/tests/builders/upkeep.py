@@ -15,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.owner import owner_engine
 from backend.tests.builders.payments import PUBLIC, Till, open_till
-from backend.tests.builders.yookassa import SimulatedYookassa
+from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 from backend.tests.fakes.clock import StoppedClock
 from billing.admin.reconciliation_desk import ReconciliationDesk
 from billing.customers.audit import AuditTrail
 from billing.customers.rules import OperatorRole
+from billing.kit.database import application_engine
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import units_of_work
@@ -93,6 +94,19 @@ async def open_caretaker(
     async with open_till(simulator, begin, clock, ids, job_queue) as till:
         parts = payment_parts(clock=clock, ids=ids, wallets=till.wallets, topup_ttl_days=365)
         yield _caretaker(till, ground, parts, url, job_queue, till.provider)
+
+
+@asynccontextmanager
+async def open_own_caretaker(url: URL) -> AsyncIterator[Caretaker]:
+    """The same over a database and a shop that one test has for itself."""
+    clock = StoppedClock(datetime.now(UTC))
+    engine = application_engine(url, connections_max=4)
+    async with (
+        simulated_yookassa() as simulator,
+        open_caretaker(simulator, engine, url, clock, Ids(clock)) as caretaker,
+    ):
+        yield caretaker
+    await engine.dispose()
 
 
 def _caretaker(

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy.engine import URL
 
 from backend.tests.builders.auto_topups import Garage, open_garage
-from backend.tests.builders.jobs import JobDesk, job_desk, none_left
+from backend.tests.builders.jobs import HandTicked, JobDesk, job_desk, none_left
 from backend.tests.builders.wallets import rub
 from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.builders.yookassa import simulated_yookassa
 from backend.tests.fakes.clock import StoppedClock
 from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue, Queue
+from billing.kit.jobs import Queue
 from billing.payments import auto_topups_jobs, receipts_jobs
 from billing.payments.receipts_checks import ReceiptChecks
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
-
-
-class HandTicked(JobQueue):
-    """The real queue, whose ticks run when the test says so."""
-
-    def __init__(self, database_url: URL) -> None:
-        super().__init__(database_url)
-        self.ticks: dict[str, Callable[[], Awaitable[None]]] = {}
-
-    def register_tick(
-        self, name: str, cron: str, work: Callable[[], Awaitable[None]], *, may_overlap: bool = False
-    ) -> None:
-        """Remembers it."""
-        assert (len(cron.split()), may_overlap) == (6, False)
-        self.ticks[name] = work
 
 
 @pytest.fixture

@@ -136,13 +136,15 @@ class TestTheSchedule:
 
     @pytest.mark.usefixtures("topup")
     async def test_is_put_into_the_queue_only_when_something_is_due(self, caretaker: Caretaker) -> None:
+        jobs = "SELECT id FROM procrastinate_jobs WHERE task_name = 'payments.check'"
+        before = await caretaker.rows(jobs)
+
         early = await caretaker.janitor.enqueue_due()
         caretaker.till.clock.move(MINUTE)
         due = await caretaker.janitor.enqueue_due()
 
-        jobs = await caretaker.rows("SELECT task_name FROM procrastinate_jobs")
         assert (early, due) == (False, True)
-        assert jobs == [{"task_name": "payments.check"}]
+        assert len(await caretaker.rows(jobs)) == len(before) + 1
 
 
 class TestAPaymentThatTheProviderNeverNamed:
