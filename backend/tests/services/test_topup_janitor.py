@@ -113,8 +113,8 @@ class TestAPaymentThatNobodyComesBackFor:
 
 
 class TestTheSchedule:
-    async def test_of_a_payment_that_stays_pending_ends_after_a_week_with_an_alert(
-        self, caretaker: Caretaker, topup: Topup
+    async def test_of_a_payment_that_stays_pending_ends_after_a_week_and_everybody_is_told(
+        self, caretaker: Caretaker, customer: Customer, topup: Topup
     ) -> None:
         waits = [MINUTE, 4 * MINUTE, 25 * MINUTE, 90 * MINUTE, 10 * HOUR, 12 * HOUR, *[DAY] * 6]
         rounds = [await caretaker.after(wait) for wait in waits]
@@ -124,6 +124,7 @@ class TestTheSchedule:
         assert [done.stuck for done in rounds] == [0] * 11 + [1]
         assert (row["state"], row["checks"], row["next_check_at"]) == ("pending", 12, None)
         assert topup.payment_id in {one.id for one in await caretaker.janitor.stuck()}
+        assert await caretaker.till.told(customer) == ["payment.stuck"]
 
     async def test_makes_good_for_missed_checks_by_one(self, caretaker: Caretaker, topup: Topup) -> None:
         first = await caretaker.after(3 * DAY + HOUR)

@@ -10,12 +10,13 @@ import structlog
 from billing.kit.clock import Clock
 from billing.kit.errors import BillingError
 from billing.kit.jobs import JobQueue, Queue
-from billing.kit.unit_of_work import Begin
+from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.payments import check_repository, repository
 from billing.payments.beginning import Checkout
 from billing.payments.check_repository import DuePayment, DueRefund
 from billing.payments.comparison import StuckObject
 from billing.payments.errors import ProviderAmbiguous, ProviderRateLimited, ProviderRefusedUs, ProviderUnavailable
+from billing.payments.news import PaymentNews
 from billing.payments.provider_states import ProviderStates
 from billing.payments.read_back import ReadBack
 from billing.payments.records import Payment
@@ -71,6 +72,7 @@ class PaymentJanitor:
         checkout: Checkout,
         refunds: RefundService,
         states: ProviderStates,
+        news: PaymentNews,
     ) -> None:
         self._begin = begin
         self._clock = clock
@@ -78,6 +80,7 @@ class PaymentJanitor:
         self._checkout = checkout
         self._refunds = refunds
         self._states = states
+        self._news = news
 
     async def enqueue_due(self) -> bool:
         """Puts a round into the queue if anything is due; says whether it did. Run by a tick, which must not wait."""
@@ -112,12 +115,20 @@ class PaymentJanitor:
         at = again_at or next_check_at(due.created_at, now=self._clock.now())
         async with self._begin() as uow:
             is_open = await check_repository.put_back(uow, due, at=at, counts=not is_put_off)
+            if is_open and at is None:
+                await self._tell(uow, due)
         done.put_off += is_put_off
         done.checked += not is_put_off
         done.ended += not is_open
-        if is_open and at is None:
-            done.stuck += 1
-            _log.error("payment_stuck", object_id=due.id)
+        done.stuck += is_open and at is None
+
+    async def _tell(self, uow: UnitOfWork, due: DuePayment | DueRefund) -> None:
+        """Nothing will finish it any more by itself: whoever runs this and, for a payment, whoever paid shall know."""
+        _log.error("payment_stuck", object_id=due.id)
+        if isinstance(due, DuePayment):
+            payment = await repository.find(uow, due.id)
+            assert payment is not None, "payments are never deleted"
+            await self._news.stuck(uow, payment)
 
     async def _asked(self, due: DuePayment | DueRefund, done: Round) -> datetime | None:
         """Asks about one; answers when to ask again if the provider could not be asked at all."""

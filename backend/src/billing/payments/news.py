@@ -32,6 +32,10 @@ class PaymentNews:
         assert payment.cancellation is not None, "a payment that ended without money says why"
         await self._tell(uow, payment, EventKind.PAYMENT_FAILED, payment.id, {"reason": payment.cancellation.value})
 
+    async def stuck(self, uow: UnitOfWork, payment: Payment) -> None:
+        """Nothing final was heard of a payment for so long that nobody asks any more."""
+        await self._tell(uow, payment, EventKind.PAYMENT_STUCK, payment.id, {})
+
     async def refunded(self, uow: UnitOfWork, payment: Payment, refund: Refund) -> None:
         """Money of a payment was given back."""
         facts = {"refund_id": refund.id, "amount": refund.amount.to_decimal()}

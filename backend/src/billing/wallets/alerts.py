@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     LOW_BALANCE = "wallet.low_balance"
     TOPUP_CREDITED = "topup.credited"
     PAYMENT_FAILED = "payment.failed"
+    PAYMENT_STUCK = "payment.stuck"
     REFUND_SUCCEEDED = "refund.succeeded"
     REFUND_FAILED = "refund.failed"
     DISPUTE_OPENED = "dispute.opened"

@@ -50,7 +50,13 @@ def payment_upkeep(
         matcher = Matcher(begin=begin, clock=clock, ids=ids, provider=provider, states=states)
     return PaymentUpkeep(
         janitor=PaymentJanitor(
-            begin=begin, clock=clock, job_queue=job_queue, checkout=checkout, refunds=refunds, states=states
+            begin=begin,
+            clock=clock,
+            job_queue=job_queue,
+            checkout=checkout,
+            refunds=refunds,
+            states=states,
+            news=parts.news,
         ),
         reconciliation=Reconciliation(begin=begin, clock=clock, ids=ids, job_queue=job_queue, matcher=matcher),
         refunds=refunds,

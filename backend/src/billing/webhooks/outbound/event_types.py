@@ -12,6 +12,7 @@ CATALOGUE: Mapping[str, str] = {
     "wallet.cap_threshold": "80 or 100 per cent of a spending cap are used; at 100 the cap is reached.",
     "topup.credited": "A top-up was paid and credited to the wallet.",
     "payment.failed": "A payment ended without money.",
+    "payment.stuck": "Nothing final was heard of a payment for a week; our staff have been told.",
     "refund.succeeded": "Money of a payment was given back.",
     "refund.failed": "A refund gave nothing back, or what it gave came back.",
     "dispute.opened": "A payment is disputed; its amount is out of reach.",
