@@ -1,0 +1,432 @@
+"""Top-ups of one account at a simulated provider, of which we hear in any order, twice, late and all at once.
+
+What must come of it is read from the provider itself at the end: each thing that really happened there, once (G7, G17).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
+
+import httpx
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import text
+
+from backend.tests.builders.customers import Customer, Town, customers_service
+from backend.tests.builders.payments import OFFER, PUBLIC
+from backend.tests.builders.providers import Ability, SimulatedProvider
+from backend.tests.builders.wallets import RUB, rub
+from backend.tests.fakes.clock import StoppedClock
+from backend.tests.properties.ground import DeathError, Ground, Tally, deaths
+from billing.customers.audit import AuditTrail
+from billing.kit.ids import Ids
+from billing.kit.money import Money
+from billing.kit.unit_of_work import UnitOfWork
+from billing.ledger.invariants import EVERYTHING, Drift, Extent, LedgerVerifier
+from billing.ledger.service import LedgerService
+from billing.payments.beginning import Checkout
+from billing.payments.errors import PaymentNotRefundable, ProviderFailure, RefundExceedsPayment, RefundExceedsUnspent
+from billing.payments.invariants import PaymentVerifier
+from billing.payments.notifications import PaymentNotifications
+from billing.payments.provider_states import Outcome, Picture
+from billing.payments.purposes import NoReceipts
+from billing.payments.read_back import ReadBack
+from billing.payments.records import Payment, Refund
+from billing.payments.refunds import RefundService, RefundWish
+from billing.payments.returning import ReturnRules
+from billing.payments.rules import (
+    Actor,
+    DisputeStatus,
+    PaymentId,
+    ProviderPaymentId,
+    ProviderRefundId,
+    ProviderStatus,
+    RefundState,
+    RefundStatus,
+    paid_state,
+)
+from billing.payments.service import TopupService
+from billing.wallets.invariants import WalletVerifier
+from billing.wallets.rules import OperationId, WalletId
+from billing.wallets.service import WalletService
+from billing.wallets.settings import WalletSettings
+from billing.wiring.payments import payment_parts
+from billing.wiring.verification import Verification
+
+T = TypeVar("T")
+
+NOTHING = rub("0")
+_TOPUPS_MAX = 2
+_ASKS_MAX = 5
+
+which = st.integers(0, 3)
+parts = st.sampled_from(["50", "200", "500"])
+
+_LEDGER = text(
+    """
+    SELECT account, coalesce(sum(amount_micros), 0)::bigint AS micros, count(*) AS entries
+    FROM ledger_entries AS entry JOIN ledger_transfers AS transfer ON transfer.id = entry.transfer_id
+    WHERE transfer.reference = ANY(:ids) AND transfer.kind <> 'provider_fee' GROUP BY account
+    """
+)
+_EVENTS = text("SELECT kind, subject FROM billing_events WHERE account_id = :id")
+
+
+@dataclass
+class Truth:
+    """What the provider says in the end about one payment."""
+
+    picture: Picture
+    amount: Money
+
+    @property
+    def is_paid(self) -> bool:
+        """The customer's money came."""
+        return self.picture.payment.status is ProviderStatus.SUCCEEDED
+
+    @property
+    def refunds(self) -> set[str]:
+        """The refunds that have given something back."""
+        return {one.id for one in self.picture.refunds or () if one.status is RefundStatus.SUCCEEDED}
+
+    @property
+    def refunded(self) -> Money:
+        """What they have given back together."""
+        return self.picture.refunds_listed
+
+    def disputed(self, *statuses: DisputeStatus) -> Money:
+        """What disputes that stand so are about."""
+        return sum((one.amount for one in self.picture.disputes or () if one.status in statuses), NOTHING)
+
+    @property
+    def state(self) -> str:
+        """Where our payment must stand; what was not paid stands as the provider has it."""
+        if not self.is_paid:
+            return self.picture.payment.status.value
+        standing = self.disputed(DisputeStatus.OPEN, DisputeStatus.LOST)
+        return paid_state(self.amount, refunded=self.refunded, is_disputed=standing != NOTHING).value
+
+
+@dataclass
+class Topup:
+    """One of the account's top-ups, with everything about it that somebody has seen and not yet told."""
+
+    payment_id: PaymentId
+    provider_id: ProviderPaymentId
+    amount: Money
+    seen: list[Picture] = field(default_factory=list)
+
+
+class PaymentMachine(RuleBasedStateMachine):
+    """Money comes in and goes back at the provider; we hear of it however we hear of it."""
+
+    ground: ClassVar[Ground]
+    tally: ClassVar[Tally]
+    shop: ClassVar[SimulatedProvider]
+
+    def __init__(self) -> None:
+        super().__init__()
+        begin, clock, provider = self.ground.begin, StoppedClock(), self.shop.provider
+        ids, ledger = Ids(clock), LedgerService()
+        self.clock, self.ids = clock, ids
+        self.wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=ledger, settings=WalletSettings())
+        made = payment_parts(clock=clock, ids=ids, wallets=self.wallets, topup_ttl_days=365)
+        self.states = made.states
+        checkout = Checkout(
+            begin=begin,
+            clock=clock,
+            ids=ids,
+            states=made.states,
+            provider=provider,
+            receipts=NoReceipts(),
+            public=PUBLIC,
+        )
+        self.service = TopupService(
+            begin=begin,
+            audit=AuditTrail(clock, ids),
+            checkout=checkout,
+            offer=OFFER,
+            returns=ReturnRules(PUBLIC, frozenset()),
+        )
+        self.refunds = RefundService(
+            begin=begin, clock=clock, ids=ids, checkout=checkout, states=made.states, purposes=made.purposes
+        )
+        self.notifications = PaymentNotifications(begin=begin, provider=provider, states=made.states)
+        self.read_back = ReadBack(begin=begin, provider=provider, states=made.states)
+        self.customer: Customer | None = None
+        self.wallet_id = WalletId("")
+        self.topups: list[Topup] = []
+        self.spent = NOTHING
+        self.tally.examples += 1
+
+    # ---- what happens at the provider -------------------------------------------------------------------------------
+
+    @initialize()
+    def open(self) -> None:
+        """A fresh account with a top-up that waits to be paid."""
+        town = Town(customers_service(self.ground.begin, self.clock, self.ids), self.ground.begin)
+        self.customer = self._wait(town.customer())
+        self.wallet_id = self.ground.run(lambda uow: self.wallets.of_account(uow, self._customer.account.id, RUB))
+        self.start()
+
+    @precondition(lambda self: len(self.topups) < _TOPUPS_MAX)
+    @rule()
+    def start(self) -> None:
+        """Another top-up begins."""
+        amount = rub("500") if not self.topups else rub("1000")
+        topup = self._wait(
+            self.service.start(self._customer.principal, amount=amount, idempotency_key=self.ids.new("key"))
+        )
+        file = self._wait(self.refunds.file(topup.payment_id))
+        assert file.payment.provider_payment_id is not None
+        self.topups.append(Topup(topup.payment_id, file.payment.provider_payment_id, amount))
+
+    @rule(which=which, how=st.sampled_from(["pay", "pay", "pay", "decline", "expire"]))
+    def end_at_the_provider(self, which: int, how: str) -> None:
+        """The customer pays, or does not."""
+        self._behind_the_counter(getattr(self.shop.backstage, how)(self._topup(which).provider_id))
+
+    @rule(which=which, amount=parts)
+    def refund_in_the_cabinet(self, which: int, amount: str) -> None:
+        """Somebody gives money back without us."""
+        self._behind_the_counter(self.shop.backstage.refund_in_cabinet(self._topup(which).provider_id, rub(amount)))
+
+    @rule()
+    def let_refunds_take_their_time(self) -> None:
+        """From now on refunds are pending first."""
+        self._behind_the_counter(self.shop.backstage.hold_refunds())
+
+    @rule(which=which, is_good=st.booleans())
+    def end_refunds(self, which: int, is_good: bool) -> None:  # noqa: FBT001 - hypothesis draws it
+        """The provider ends what is pending, well or not."""
+        for refund in self._wait(self.shop.provider.refunds_of(self._topup(which).provider_id)):
+            if refund.status is RefundStatus.PENDING:
+                self._end_refund(refund.id, is_good=is_good)
+
+    @precondition(lambda self: Ability.DISPUTES in self.shop.abilities)
+    @rule(which=which)
+    def dispute(self, which: int) -> None:
+        """The customer's bank wants the money back."""
+        self._behind_the_counter(self.shop.backstage.open_dispute(self._topup(which).provider_id))
+
+    @precondition(lambda self: Ability.DISPUTES in self.shop.abilities)
+    @rule(which=which, is_won=st.booleans())
+    def decide_dispute(self, which: int, is_won: bool) -> None:  # noqa: FBT001 - hypothesis draws it
+        """The bank decides."""
+        topup = self._topup(which)
+        if any(one.status is DisputeStatus.OPEN for one in self._wait(self._picture(topup)).disputes or ()):
+            self._behind_the_counter(self.shop.backstage.close_dispute(topup.provider_id, is_won=is_won))
+
+    # ---- how we hear of it, and what we do --------------------------------------------------------------------------
+
+    @rule(which=which)
+    def look(self, which: int) -> None:
+        """Somebody asks the provider, and is slow to tell."""
+        topup = self._topup(which)
+        topup.seen.append(self._wait(self._picture(topup)))
+
+    @rule(which=which, nth=which, death=deaths)
+    def tell(self, which: int, nth: int, death: int | None) -> None:
+        """What somebody saw some time ago is applied now, perhaps again, perhaps by a process that dies of it."""
+        topup = self._topup(which)
+        if topup.seen:
+            with suppress(DeathError):
+                self.ground.run(self._told(topup, topup.seen[nth % len(topup.seen)]), death=death)
+
+    @rule(which=which, nth=st.integers(0, 9))
+    def notify(self, which: int, nth: int) -> None:
+        """One of the provider's notifications comes, perhaps again, in whatever order."""
+        self._wait(self._notified(self._topup(which), nth))
+
+    @rule(which=which)
+    def come_back(self, which: int) -> None:
+        """The customer returns from the payment page, or reconciles."""
+        self._wait(self._reconciled(self._topup(which)))
+
+    @rule(which=which)
+    def check(self, which: int) -> None:
+        """The job that forgets nothing comes by."""
+        self._wait(self._checked(self._topup(which)))
+
+    @rule(which=which, nth=st.integers(0, 9))
+    def all_at_once(self, which: int, nth: int) -> None:
+        """Notification, return page, job and somebody who looks arrive together."""
+        topup = self._topup(which)
+
+        async def together() -> None:
+            await asyncio.gather(
+                self._notified(topup, nth),
+                self._notified(topup, nth + 1),
+                self._reconciled(topup),
+                self._checked(topup),
+                self.read_back.named(topup.provider_id, with_all=True),
+            )
+
+        self._wait(together())
+
+    @rule(which=which, amount=parts, is_overdraft=st.booleans())
+    def refund(self, which: int, amount: str, is_overdraft: bool) -> None:  # noqa: FBT001 - hypothesis draws it
+        """An operator gives money back, as far as that is allowed."""
+        wish = RefundWish(self._topup(which).payment_id, rub(amount), is_overdraft, "a test")
+        with suppress(PaymentNotRefundable, RefundExceedsPayment, RefundExceedsUnspent):
+            self._wait(self.refunds.begin(wish, key=None, when_new=_nothing_else))
+
+    @rule(amount=parts)
+    def spend(self, amount: str) -> None:
+        """The customer uses something, with credit or without."""
+        operation = OperationId(self.ids.new("opr"))
+        self._wait(self._charged(operation, rub(amount)))
+        self.spent += rub(amount)
+
+    # ---- what must be true ------------------------------------------------------------------------------------------
+
+    @invariant()
+    def the_books_agree_with_our_rows(self) -> None:
+        """Whatever we have heard of so far, it stands in the books once."""
+        self.tally.steps += 1
+        assert self._wait(self._drifts(Extent(self.wallet_id))) == ()
+
+    def teardown(self) -> None:
+        """At last everything is heard of; then it is as if each thing had been heard of once, and stays so."""
+        if self.customer is None:
+            return
+        truths = [self._wait(self._heard(topup)) for topup in self.topups]
+        first = self._wait(self._standing())
+        self._require(truths, first)
+        for topup in self.topups:
+            for picture in topup.seen:
+                self.ground.run(self._told(topup, picture))
+            for nth in range(len(self._wait(self.shop.backstage.events(topup.provider_id)))):
+                self._wait(self._notified(topup, nth))
+        assert self._wait(self._standing()) == first
+        assert self._wait(self._drifts(EVERYTHING)) == ()
+
+    def _require(self, truths: list[Truth], standing: Standing) -> None:
+        kept = sum((truth.amount - truth.refunded for truth in truths if truth.is_paid), NOTHING)
+        open_, lost = DisputeStatus.OPEN, DisputeStatus.LOST
+        disputed = sum((truth.disputed(open_) for truth in truths), NOTHING)
+        gone = sum((truth.disputed(lost) for truth in truths), NOTHING)
+        assert standing.states == [truth.state for truth in truths]
+        assert standing.worth == kept - disputed - gone - self.spent
+        assert standing.clearing == -(kept - gone)
+        assert standing.disputes == disputed
+        assert standing.refunds == set().union(*(truth.refunds for truth in truths))
+        assert standing.told["topup.credited"] == sum(truth.is_paid for truth in truths)
+        assert standing.told["refund.succeeded"] >= len(standing.refunds)
+
+    # ---- how it is asked --------------------------------------------------------------------------------------------
+
+    @property
+    def _customer(self) -> Customer:
+        assert self.customer is not None, "the account was opened first"
+        return self.customer
+
+    def _topup(self, which: int) -> Topup:
+        return self.topups[which % len(self.topups)]
+
+    def _wait(self, work: Awaitable[T]) -> T:
+        async def waited() -> T:
+            return await work
+
+        return self.ground.runner.run(waited())
+
+    def _behind_the_counter(self, step: Awaitable[None]) -> None:
+        """Nothing happens where the provider does not let it happen: nobody pays twice, or refunds what is gone."""
+        with suppress(httpx.HTTPStatusError):
+            self._wait(step)
+
+    def _end_refund(self, refund_id: ProviderRefundId, *, is_good: bool) -> None:
+        self._behind_the_counter(self.shop.backstage.end_refund(refund_id, is_good=is_good))
+
+    async def _picture(self, topup: Topup) -> Picture:
+        provider = self.shop.provider
+        seen = await provider.get_payment(topup.provider_id)
+        return Picture(seen, await provider.refunds_of(seen.id), await provider.disputes_of(seen.id))
+
+    def _told(self, topup: Topup, picture: Picture) -> Callable[[UnitOfWork], Awaitable[object]]:
+        async def told(uow: UnitOfWork) -> object:
+            return await self.states.apply_provider_state(uow, topup.payment_id, picture, actor=Actor.READ_BACK)
+
+        return told
+
+    async def _notified(self, topup: Topup, nth: int) -> None:
+        bodies = await self.shop.backstage.events(topup.provider_id)
+        if bodies:
+            await self.notifications.handle(bodies[nth % len(bodies)])
+
+    async def _reconciled(self, topup: Topup) -> None:
+        await self.service.reconcile(self._customer.principal, topup.payment_id)
+
+    async def _checked(self, topup: Topup) -> None:
+        for refund in (await self.refunds.file(topup.payment_id)).refunds:
+            with suppress(ProviderFailure):
+                await self.refunds.finish(refund.id)
+
+    async def _charged(self, operation: OperationId, amount: Money) -> None:
+        async with self.ground.begin() as uow:
+            await self.wallets.hold(uow, self.wallet_id, NOTHING, operation)
+            await self.wallets.settle(uow, self.wallet_id, operation, amount)
+
+    async def _heard(self, topup: Topup) -> Truth:
+        """Everything about this payment has reached us; what the provider says about it in the end."""
+        await self._checked(topup)
+        for _ in range(_ASKS_MAX):
+            applied = await self.read_back.named(topup.provider_id, with_all=True)
+            assert applied is not None
+            assert applied.outcome is not Outcome.CONTRADICTED, applied
+            if applied.outcome is not Outcome.BEHIND:
+                break
+        return Truth(await self._picture(topup), topup.amount)
+
+    async def _standing(self) -> Standing:
+        async with self.ground.begin() as uow:
+            balance = await self.wallets.balance(uow, self.wallet_id)
+            ids = [topup.payment_id for topup in self.topups]
+            ledger = {row.account: row for row in await uow.connection.execute(_LEDGER, {"ids": ids})}
+            told = await uow.connection.execute(_EVENTS, {"id": self._customer.account.id})
+            kinds = Counter(row.kind for row in told)
+        files = [await self.refunds.file(topup.payment_id) for topup in self.topups]
+
+        def stands(account: str) -> Money:
+            return Money(ledger[account].micros, RUB) if account in ledger else NOTHING
+
+        return Standing(
+            states=[file.payment.state.value for file in files],
+            worth=balance.paid + balance.granted - balance.debt,
+            clearing=stands(f"provider:{self.shop.provider.name}"),
+            disputes=stands("disputes"),
+            refunds={
+                str(one.provider_refund_id)
+                for file in files
+                for one in file.refunds
+                if one.state is RefundState.SUCCEEDED
+            },
+            told=kinds,
+            entries={account: row.entries for account, row in ledger.items()},
+        )
+
+    async def _drifts(self, extent: Extent) -> tuple[Drift, ...]:
+        verifiers = (LedgerVerifier(), WalletVerifier(self.clock), PaymentVerifier())
+        return await Verification(self.ground.snapshot, verifiers).drifts(extent)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the account stands in our books."""
+
+    states: list[str]
+    worth: Money
+    clearing: Money
+    disputes: Money
+    refunds: set[str]
+    told: Counter[str]
+    entries: dict[str, int]
+
+
+async def _nothing_else(uow: UnitOfWork, payment: Payment, refund: Refund) -> None:
+    del uow, payment, refund
