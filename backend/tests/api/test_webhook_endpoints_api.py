@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -24,6 +24,7 @@ from billing.kit.unit_of_work import Begin
 from billing.webhooks.outbound.endpoints import router
 from billing.webhooks.outbound.event_types import CATALOGUE
 from billing.webhooks.outbound.service import EndpointService
+from testkit.simulators.remote import ReceiverRemote
 
 pytestmark = [pytest.mark.trust, pytest.mark.slow]
 
@@ -31,12 +32,21 @@ ENDPOINTS = "/api/v1/billing/webhook-endpoints"
 BODY: dict[str, Any] = {"url": "https://hooks.example/a?b=c", "description": "mine", "event_types": ["topup.credited"]}
 
 
-@pytest.fixture
-async def post(begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue) -> AsyncIterator[Post]:
-    """The services."""
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[ReceiverRemote]:
+    """Whoever receives messages."""
     with remote_receiver() as receiver:
-        async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
-            yield post
+        yield receiver
+
+
+@pytest.fixture
+async def post(
+    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver: ReceiverRemote
+) -> AsyncIterator[Post]:
+    """The services, and a receiver to which nothing has come."""
+    receiver.reset()
+    async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
+        yield post
 
 
 @pytest.fixture

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
 
+from backend.tests.builders.outbound import KEYS, LOOPBACK_ALLOWED
 from backend.tests.builders.payments import Till, open_till
 from backend.tests.builders.wallets import rub
 from backend.tests.builders.yookassa import SimulatedYookassa
@@ -30,6 +31,9 @@ from billing.payments.rules import ProviderPaymentId
 from billing.wallets.rules import OperationId, WalletId
 from billing.wallets.service import WalletService
 from billing.wallets.settings import WalletSettings
+from billing.webhooks.outbound.adapters.http_carrier import HttpCarrier
+from billing.webhooks.outbound.delivering import Dispatcher
+from billing.webhooks.outbound.ports import Carrier
 from billing.webhooks.service import HAND_OVER_JOB
 
 _EVERY_SECOND = "* * * * * *"
@@ -131,6 +135,35 @@ async def _till(database_url: str, simulator_url: str) -> AsyncIterator[Till]:
             yield till
 
 
+class StandingStillCarrier:
+    """Carries messages, and stands still before one has left us or after it has arrived."""
+
+    def __init__(self, behind: Carrier, *, takes_effect: bool) -> None:
+        self._behind_us = behind
+        self._does_take_effect = takes_effect
+
+    async def carry(self, url: str, *, headers: Mapping[str, str], body: bytes) -> NoReturn:
+        """Stands still."""
+        if self._does_take_effect:
+            await self._behind_us.carry(url, headers=headers, body=body)
+        await stand_still("on the way")
+
+
+async def sender(point: str, database_url: str, endpoint_id: str) -> None:
+    """A worker that dies while it sends a message to a customer."""
+    url, clock = parse_database_url(database_url), StoppedClock()
+    carrier = StandingStillCarrier(HttpCarrier(LOOPBACK_ALLOWED), takes_effect=point == "after it arrived")
+    dispatcher = Dispatcher(
+        begin=units_of_work(application_engine(url)),
+        clock=clock,
+        ids=Ids(clock),
+        job_queue=JobQueue(url),
+        carrier=carrier,
+        keys=KEYS,
+    )
+    await dispatcher.deliver(endpoint_id)
+
+
 async def migrator(database_url: str) -> None:
     """A server that brings the schema up to date when it starts."""
     migrations.upgrade(parse_database_url(database_url))
@@ -142,6 +175,7 @@ ROLES: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
     "holder": holder,
     "migrator": migrator,
     "postman": postman,
+    "sender": sender,
     "worker": worker,
 }
 

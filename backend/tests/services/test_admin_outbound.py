@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from sqlalchemy import text
@@ -21,6 +21,7 @@ from billing.kit.unit_of_work import Begin
 from billing.webhooks.outbound.errors import WebhookEndpointNotFound, WebhookMessageNotFound
 from billing.webhooks.outbound.replays import ReplayOrder, Replays
 from billing.webhooks.outbound.rules import DeliveryStatus
+from testkit.simulators.remote import ReceiverRemote
 
 pytestmark = pytest.mark.trust
 
@@ -30,12 +31,21 @@ _ENTRY = text(
 )
 
 
-@pytest.fixture
-async def post(begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue) -> AsyncIterator[Post]:
-    """The services, and a receiver to which nothing has come."""
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[ReceiverRemote]:
+    """Whoever receives messages."""
     with remote_receiver() as receiver:
-        async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
-            yield post
+        yield receiver
+
+
+@pytest.fixture
+async def post(
+    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver: ReceiverRemote
+) -> AsyncIterator[Post]:
+    """The services, and a receiver to which nothing has come."""
+    receiver.reset()
+    async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
+        yield post
 
 
 @pytest.fixture

@@ -359,6 +359,16 @@ class TestReplay:
             {"message_id": message_id, "since": None, "deliveries": 1},
         )
 
+    async def test_to_one_that_is_switched_off_is_refused(self, post: Post) -> None:
+        ada = await post.subscriber()
+        message_id = await post.happens(ada.customer)
+        await post.endpoints.change(
+            ada.customer.principal, ada.endpoint.id, wanted(ada.endpoint, is_enabled=False), request_id="req_2"
+        )
+
+        with pytest.raises(WebhookEndpointDisabled):
+            await self._replay(post, ada, ReplayOrder(message_id=message_id))
+
     async def test_of_somebody_elses_message_is_refused(self, post: Post) -> None:
         ada, grace = await post.subscriber(), await post.subscriber()
         message_id = await post.happens(grace.customer)
