@@ -544,11 +544,13 @@ class TestDisputes:
         await provider.capture(payment_id, usd("5"), key="capture-inquired")
         await backstage.post("disputes", {"of": payment_id, "is_warning": True})
         assert await provider.disputes_of(payment_id) == ()
+        assert not (await provider.get_payment(payment_id)).is_disputed
 
         await backstage.close_dispute(payment_id, is_won=False)
 
         (lost,) = await provider.disputes_of(payment_id)
         assert (lost.status, lost.amount) == (DisputeStatus.LOST, usd("5"))
+        assert (await provider.get_payment(payment_id)).is_disputed
 
 
 class TestLists:

@@ -128,7 +128,7 @@ class StripeProvider:
         """The payment as it is now; for an intent behind a Checkout session that session, whose id is the payment's."""
         payment_id = parse_provider_payment_id(payment_id)
         if payment_id.startswith(SESSION_PREFIX):
-            return as_payment(await self._session(payment_id), shop_id=await self._shop())
+            return await self._payment(await self._session(payment_id))
         if not payment_id.startswith(INTENT_PREFIX):
             raise ProviderObjectUnknown("The payment provider has no payments of this kind.")
         body = await self._calls.ask(
@@ -136,7 +136,7 @@ class StripeProvider:
         )
         if _way_of(body) != Way.DIRECT:
             body = await self._session_of(payment_id) or body
-        return as_payment(body, shop_id=await self._shop())
+        return await self._payment(body)
 
     async def capture(self, payment_id: ProviderPaymentId, amount: Money, *, key: str) -> ProviderPayment:
         """Takes what is reserved."""
@@ -194,14 +194,14 @@ class StripeProvider:
 
     async def list_payments(self, *, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
         """The account's payments of this time: its Checkout sessions, then the intents behind which there is none."""
-        shop_id, created = await self._shop(), _within(since, until)
+        created = _within(since, until)
         sessions = {"created": created, "expand": [f"data.{SESSION_EXPANSION}"]}
         async for body in self._calls.items(self._api.checkout.sessions.list_async, sessions):
-            yield as_payment(body, shop_id=shop_id)
+            yield await self._payment(body)
         intents = {"created": created, "expand": [f"data.{INTENT_EXPANSION}"]}
         async for body in self._calls.items(self._api.payment_intents.list_async, intents):
             if await self._stands_alone(body):
-                yield as_payment(body, shop_id=shop_id)
+                yield await self._payment(body)
 
     async def list_refunds(self, *, since: datetime, until: datetime) -> AsyncIterator[ProviderRefund]:
         """The account's refunds of this time, newest first."""
@@ -211,6 +211,13 @@ class StripeProvider:
     def parse_event(self, body: str) -> ProviderEvent:
         """What an event claims."""
         return as_event(json.loads(body))
+
+    async def _payment(self, body: Body) -> ProviderPayment:
+        """A payment that was read; an inquiry marks its charge as disputed too, and only the list tells them apart."""
+        payment = as_payment(body, shop_id=await self._shop())
+        if not payment.is_disputed:
+            return payment
+        return replace(payment, is_disputed=bool(await self.disputes_of(payment.id)))
 
     async def _shop(self) -> str:
         """The account that our key opens, asked once: its objects do not say whose they are."""
