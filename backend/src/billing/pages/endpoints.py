@@ -13,7 +13,7 @@ from billing.customers.errors import Forbidden
 from billing.customers.rules import Principal
 from billing.kit.errors import BillingError
 from billing.kit.money import Currency, Money
-from billing.pages import price_endpoints, sign_in_endpoints
+from billing.pages import plan_endpoints, price_endpoints, sign_in_endpoints
 from billing.pages.access import (
     HOME_PATH,
     Html,
@@ -36,6 +36,7 @@ from billing.payments.service import TopupStatus
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 router.include_router(sign_in_endpoints.router)
 router.include_router(price_endpoints.router)
+router.include_router(plan_endpoints.router)
 
 _TYPED_LENGTH_MAX = 40
 
