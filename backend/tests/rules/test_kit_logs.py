@@ -22,13 +22,14 @@ def _logs_as_before() -> Iterator[None]:
     """Whatever a test does to the process's logs is undone."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    chatty = logging.getLogger("httpx").level
+    chatty = {name: logging.getLogger(name).level for name in ("httpx", "stripe")}
     configured = structlog.get_config()
     yield
     structlog.configure(**configured)
     root.handlers[:] = handlers
     root.setLevel(level)
-    logging.getLogger("httpx").setLevel(chatty)
+    for name, before in chatty.items():
+        logging.getLogger(name).setLevel(before)
 
 
 class TestHidingSecrets:
@@ -105,10 +106,13 @@ class TestWriting:
         assert (line["event"], line["wallet_id"], line["token"]) == ("hold_expired", "wal_1", "[hidden]")
         assert written.out == ""
 
-    def test_libraries_that_narrate_addresses_are_silenced(self, capsys: pytest.CaptureFixture[str]) -> None:
+    @pytest.mark.parametrize("library", ["httpx", "stripe"])
+    def test_libraries_that_narrate_what_others_wrote_are_silenced(
+        self, capsys: pytest.CaptureFixture[str], library: str
+    ) -> None:
         configure_logs("DEBUG")
 
-        logging.getLogger("httpx").info("HTTP Request: POST https://host/webhooks?token=%s", SECRET)
+        logging.getLogger(library).info("HTTP Request: POST https://host/webhooks?token=%s", SECRET)
 
         assert SECRET not in capsys.readouterr().err
 
