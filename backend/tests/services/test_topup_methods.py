@@ -123,6 +123,24 @@ class TestRemoving:
 
         assert await garage.methods.methods_of(customer.principal) == ()
 
+    async def test_nor_does_a_consent_from_before_the_removal_that_is_heard_of_late(self, garage: Garage) -> None:
+        customer = await garage.town.customer()
+        await garage.paid_with_consent(customer)
+        (method,) = await garage.methods.methods_of(customer.principal)
+        garage.clock.move(timedelta(minutes=1))
+        earlier = await garage.topups.start(
+            customer.principal, amount=rub("1000"), saves_method=True, idempotency_key="k2"
+        )
+        garage.clock.move(timedelta(minutes=1))
+        await garage.methods.remove(customer.principal, method.id, request_id="req_1")
+
+        async with garage.begin() as uow:
+            payment = await repository.find(uow, earlier.payment_id)
+            assert payment is not None
+            await garage.methods.kept(uow, payment, ProviderMethod(method.ref.id, is_saved=True, title=method.title))
+
+        assert await garage.methods.methods_of(customer.principal) == ()
+
     async def test_a_new_consent_does(self, garage: Garage) -> None:
         customer = await garage.town.customer()
         await garage.paid_with_consent(customer)
