@@ -44,7 +44,6 @@ from billing.payments.rules import (
     DisputeStatus,
     PaymentId,
     ProviderPaymentId,
-    ProviderRefundId,
     ProviderStatus,
     RefundState,
     RefundStatus,
@@ -166,13 +165,15 @@ class PaymentMachine(RuleBasedStateMachine):
 
     # ---- what happens at the provider -------------------------------------------------------------------------------
 
-    @initialize()
-    def open(self) -> None:
-        """A fresh account with a top-up that waits to be paid."""
+    @initialize(is_paid=st.sampled_from([True, True, False]))
+    def open(self, is_paid: bool) -> None:  # noqa: FBT001 - hypothesis draws it
+        """A fresh account with a top-up that waits to be paid, or is paid and nobody has told us."""
         town = Town(customers_service(self.ground.begin, self.clock, self.ids), self.ground.begin)
         self.customer = self._wait(town.customer())
         self.wallet_id = self.ground.run(lambda uow: self.wallets.of_account(uow, self._customer.account.id, RUB))
         self.start()
+        if is_paid:
+            self.end_at_the_provider(0, "pay")
 
     @precondition(lambda self: len(self.topups) < _TOPUPS_MAX)
     @rule()
@@ -189,30 +190,34 @@ class PaymentMachine(RuleBasedStateMachine):
     @rule(which=which, how=st.sampled_from(["pay", "pay", "pay", "decline", "expire"]))
     def end_at_the_provider(self, which: int, how: str) -> None:
         """The customer pays, or does not."""
-        self._behind_the_counter(getattr(self.shop.backstage, how)(self._topup(which).provider_id))
+        topup = self._topup(which)
+        self._behind_the_counter(topup, getattr(self.shop.backstage, how)(topup.provider_id))
 
     @rule(which=which, amount=parts)
     def refund_in_the_cabinet(self, which: int, amount: str) -> None:
         """Somebody gives money back without us."""
-        self._behind_the_counter(self.shop.backstage.refund_in_cabinet(self._topup(which).provider_id, rub(amount)))
+        topup = self._topup(which)
+        self._behind_the_counter(topup, self.shop.backstage.refund_in_cabinet(topup.provider_id, rub(amount)))
 
     @rule()
     def let_refunds_take_their_time(self) -> None:
         """From now on refunds are pending first."""
-        self._behind_the_counter(self.shop.backstage.hold_refunds())
+        self._wait(self.shop.backstage.hold_refunds())
 
     @rule(which=which, is_good=st.booleans())
     def end_refunds(self, which: int, is_good: bool) -> None:  # noqa: FBT001 - hypothesis draws it
         """The provider ends what is pending, well or not."""
-        for refund in self._wait(self.shop.provider.refunds_of(self._topup(which).provider_id)):
-            if refund.status is RefundStatus.PENDING:
-                self._end_refund(refund.id, is_good=is_good)
+        topup = self._topup(which)
+        for refund in self._wait(self.shop.provider.refunds_of(topup.provider_id)):
+            if refund.status is RefundStatus.PENDING or not is_good:  # what has succeeded may still come back
+                self._behind_the_counter(topup, self.shop.backstage.end_refund(refund.id, is_good=is_good))
 
     @precondition(lambda self: Ability.DISPUTES in self.shop.abilities)
     @rule(which=which)
     def dispute(self, which: int) -> None:
         """The customer's bank wants the money back."""
-        self._behind_the_counter(self.shop.backstage.open_dispute(self._topup(which).provider_id))
+        topup = self._topup(which)
+        self._behind_the_counter(topup, self.shop.backstage.open_dispute(topup.provider_id))
 
     @precondition(lambda self: Ability.DISPUTES in self.shop.abilities)
     @rule(which=which, is_won=st.booleans())
@@ -220,17 +225,11 @@ class PaymentMachine(RuleBasedStateMachine):
         """The bank decides."""
         topup = self._topup(which)
         if any(one.status is DisputeStatus.OPEN for one in self._wait(self._picture(topup)).disputes or ()):
-            self._behind_the_counter(self.shop.backstage.close_dispute(topup.provider_id, is_won=is_won))
+            self._behind_the_counter(topup, self.shop.backstage.close_dispute(topup.provider_id, is_won=is_won))
 
     # ---- how we hear of it, and what we do --------------------------------------------------------------------------
 
-    @rule(which=which)
-    def look(self, which: int) -> None:
-        """Somebody asks the provider, and is slow to tell."""
-        topup = self._topup(which)
-        topup.seen.append(self._wait(self._picture(topup)))
-
-    @rule(which=which, nth=which, death=deaths)
+    @rule(which=which, nth=st.integers(0, 9), death=deaths)
     def tell(self, which: int, nth: int, death: int | None) -> None:
         """What somebody saw some time ago is applied now, perhaps again, perhaps by a process that dies of it."""
         topup = self._topup(which)
@@ -335,13 +334,14 @@ class PaymentMachine(RuleBasedStateMachine):
 
         return self.ground.runner.run(waited())
 
-    def _behind_the_counter(self, step: Awaitable[None]) -> None:
-        """Nothing happens where the provider does not let it happen: nobody pays twice, or refunds what is gone."""
+    def _behind_the_counter(self, topup: Topup, step: Awaitable[None]) -> None:
+        """Something happens at the provider, and somebody has seen how things are then, but is slow to tell.
+
+        Nothing happens where the provider does not let it happen: nobody pays twice, or refunds what is gone.
+        """
         with suppress(httpx.HTTPStatusError):
             self._wait(step)
-
-    def _end_refund(self, refund_id: ProviderRefundId, *, is_good: bool) -> None:
-        self._behind_the_counter(self.shop.backstage.end_refund(refund_id, is_good=is_good))
+            topup.seen.append(self._wait(self._picture(topup)))
 
     async def _picture(self, topup: Topup) -> Picture:
         provider = self.shop.provider

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import combinations, product
 
 import pytest
 
@@ -15,9 +15,13 @@ from billing.payments.rules import (
     PAID_STATES,
     Actor,
     Bond,
+    DisputeStatus,
     PaymentState,
+    RefundState,
     TopupOffer,
     differences,
+    is_later_dispute_status,
+    is_later_refund_state,
     key_is_safe,
     may_move,
     paid_state,
@@ -98,6 +102,36 @@ class TestWhatBecameOfAPaidPayment:
         self, refunded: str, *, is_disputed: bool, state: PaymentState
     ) -> None:
         assert paid_state(rub("100"), refunded=rub(refunded), is_disputed=is_disputed) is state
+
+
+class TestNewsOfARefund:
+    @pytest.mark.parametrize(("before", "after"), list(combinations(RefundState, 2)))
+    def test_is_news_only_in_one_direction(self, before: RefundState, after: RefundState) -> None:
+        assert is_later_refund_state(before, after)
+        assert not is_later_refund_state(after, before)
+
+    @pytest.mark.parametrize("state", RefundState)
+    def test_that_was_heard_before_is_none(self, state: RefundState) -> None:
+        assert not is_later_refund_state(state, state)
+
+
+class TestNewsOfADispute:
+    @pytest.mark.parametrize(
+        ("before", "after", "is_news"),
+        [
+            (DisputeStatus.OPEN, DisputeStatus.WON, True),
+            (DisputeStatus.OPEN, DisputeStatus.LOST, True),
+            (DisputeStatus.LOST, DisputeStatus.WON, True),
+            (DisputeStatus.WON, DisputeStatus.LOST, False),
+            (DisputeStatus.WON, DisputeStatus.OPEN, False),
+            (DisputeStatus.LOST, DisputeStatus.OPEN, False),
+            (DisputeStatus.OPEN, DisputeStatus.OPEN, False),
+        ],
+    )
+    def test_goes_forward_and_lets_a_lost_one_be_won_after_all(
+        self, before: DisputeStatus, after: DisputeStatus, *, is_news: bool
+    ) -> None:
+        assert is_later_dispute_status(before, after) is is_news
 
 
 class TestTheOffer:

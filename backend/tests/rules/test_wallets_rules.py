@@ -22,6 +22,7 @@ from billing.wallets.rules import (
     WalletId,
     available,
     plan_hold,
+    plan_return,
     plan_settlement,
     require_within_reply_cost,
     spending_order,
@@ -191,3 +192,26 @@ class TestBooking:
         wallet = WalletState(WalletId("wal_1"), RUB, 5, 0, 0, 0, 41, None)
 
         assert book(wallet, Movement(), {REVENUE: 0}) == ((), wallet)
+
+
+class TestWhatGoesBack:
+    OWN = (LotId("2"),)
+
+    def test_comes_from_the_payments_own_credit_first_although_other_credit_expires_sooner(self) -> None:
+        soon, own = lot("1", expires_in=timedelta(hours=1)), lot("2")
+
+        taken = plan_return([soon, own], self.OWN, 15, NOON)
+
+        assert [(piece.lot_id, piece.micros) for piece in taken] == [("2", 10), ("1", 5)]
+
+    def test_is_never_credit_that_was_given(self) -> None:
+        assert plan_return([lot("1", granted=True)], self.OWN, 5, NOON) == ()
+
+    @given(lots=lots, micros=st.integers(0, 10**10))
+    def test_is_all_that_was_asked_or_all_paid_credit_that_there_is(self, lots: list[Lot], micros: int) -> None:
+        taken = plan_return(lots, self.OWN, micros, NOON)
+
+        paid = sum(
+            one.left_micros for one in spending_order(lots, NOON) if not one.is_granted or one.lot_id in self.OWN
+        )
+        assert total(taken) == min(micros, paid)

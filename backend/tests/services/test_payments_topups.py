@@ -450,6 +450,21 @@ class TestTheDatabase:
                     {"id": topup.payment_id},
                 )
 
+    async def test_does_not_let_a_refunded_payment_go_back_either(
+        self, till: Till, customer: Customer, begin: Begin
+    ) -> None:
+        topup = await till.paid(customer)
+        await till.refunded(topup.payment_id)
+
+        with pytest.raises(Exception, match="has succeeded and stays so"):
+            async with begin() as uow:
+                await uow.connection.execute(
+                    text(
+                        "UPDATE payments SET state = 'pending', succeeded_at = NULL, refunded_micros = 0 WHERE id = :id"
+                    ),
+                    {"id": topup.payment_id},
+                )
+
     async def test_does_not_let_the_application_change_what_a_payment_is_about(
         self, till: Till, customer: Customer, begin: Begin
     ) -> None:
