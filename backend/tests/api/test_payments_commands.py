@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
-from backend.tests.builders.upkeep import Caretaker, open_own_caretaker
+from backend.tests.builders.upkeep import Caretaker, lost, open_own_caretaker
 from backend.tests.builders.wallets import rub
 from backend.tests.builders.yookassa import (
     SECRET_KEY,
@@ -66,11 +66,7 @@ def desk(own_database: URL) -> Iterator[Desk]:
 
 async def lost_payment(caretaker: Caretaker) -> str:
     """A paid top-up whose row a restored backup does not have; the id that it had."""
-    customer = await caretaker.till.town.customer()
-    payment_id = (await caretaker.till.started(customer)).payment_id
-    await caretaker.till.yookassa.pay((await caretaker.till.yookassa.payments())[-1]["id"])
-    await caretaker.as_owner("DELETE FROM payments WHERE id = :id", id=payment_id)
-    return payment_id
+    return await lost(caretaker, await caretaker.till.town.customer())
 
 
 async def foreign_payment(caretaker: Caretaker) -> str:
@@ -88,7 +84,7 @@ async def stuck_payment(caretaker: Caretaker) -> str:
 
 class TestPaymentsOnTheCommandLine:
     def test_are_compared_listed_and_decided(self, desk: Desk) -> None:
-        lost = desk.runner.run(lost_payment(desk.caretaker))
+        ours = desk.runner.run(lost_payment(desk.caretaker))
         foreign = desk.runner.run(foreign_payment(desk.caretaker))
 
         code, compared = desk.run("reconcile", "--json")
@@ -100,10 +96,10 @@ class TestPaymentsOnTheCommandLine:
         decided = desk.as_operator("differences", "--resolved")
 
         assert (code, json.loads(compared)["differences"]) == (1, 2)
-        assert lost in listed
+        assert ours in listed
         assert foreign in listed
         assert adopted[0] == ignored[0] == again[0] == 0
-        assert f"{lost} of acc_" in adopted[1]
+        assert f"{ours} of acc_" in adopted[1]
         assert "1 payments" not in again[1]
         assert "0 differences." in again[1]
         assert "2 differences." in decided[1]

@@ -25,6 +25,7 @@ from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import units_of_work
 from billing.payments.beginning import Checkout
+from billing.payments.comparison import RecordedDifference, Window
 from billing.payments.janitor import PaymentJanitor, Round
 from billing.payments.models import PaymentRow, RefundRow
 from billing.payments.ports import PaymentProvider
@@ -79,6 +80,41 @@ class Caretaker:
     def with_provider(self, provider: PaymentProvider | None) -> Caretaker:
         """The same with another provider, or none."""
         return _caretaker(self.till, self.ground, self.parts, self.url, self.job_queue, provider)
+
+
+async def begun(caretaker: Caretaker, customer: Customer) -> str:
+    """A top-up of 500 roubles that waits to be paid."""
+    return (await caretaker.till.started(customer)).payment_id
+
+
+async def paid(caretaker: Caretaker, customer: Customer) -> str:
+    """A top-up of 500 roubles that the customer has paid, and of which we have not heard."""
+    payment_id = await begun(caretaker, customer)
+    await caretaker.till.yookassa.pay(await caretaker.till.yookassa.only_payment_id())
+    return payment_id
+
+
+async def credited(caretaker: Caretaker, customer: Customer) -> str:
+    """A top-up of 500 roubles that was paid and credited."""
+    payment_id = await paid(caretaker, customer)
+    await caretaker.till.topups.reconcile(customer.principal, payment_id)
+    return payment_id
+
+
+async def lost(caretaker: Caretaker, customer: Customer) -> str:
+    """A paid top-up whose row a restored backup does not have; the id that it had."""
+    payment_id = await paid(caretaker, customer)
+    await caretaker.as_owner("DELETE FROM payments WHERE id = :id", id=payment_id)
+    return payment_id
+
+
+async def only_difference(caretaker: Caretaker, window: Window) -> RecordedDifference:
+    """The one difference that a run of this window lists."""
+    before = {one.id for one in await caretaker.reconciliation.differences()}
+    done = await caretaker.reconciliation.run(window)
+    (new,) = [one for one in await caretaker.reconciliation.differences() if one.id not in before]
+    assert done.differences == 1
+    return new
 
 
 @asynccontextmanager
