@@ -14,10 +14,11 @@ import httpx
 
 from backend.tests.builders.providers import Ability, Opening, ProviderUnderTest, Sandbox, SimulatedProvider
 from backend.tests.builders.yookassa import IMPATIENT, QUICK
-from billing.kit.money import Money
+from billing.kit.money import Currency, Money
 from billing.payments.adapters.calls import Budget
 from billing.payments.adapters.stripe import StripeProvider
 from billing.payments.adapters.stripe_objects import as_minor_units
+from billing.payments.ports import MethodRef, PaymentOrder, RefundOrder
 from billing.payments.rules import ProviderMethodId, ProviderPaymentId, ProviderRefundId
 from billing.payments.settings import STRIPE_API_URL
 from testkit.loopback import NO_TLS
@@ -32,7 +33,34 @@ SANDBOX_KEY = "BILLING_SANDBOX_STRIPE_KEY"
 _ABILITIES = frozenset({Ability.CALLS_OFF_UNPAID, Ability.DISPUTES})
 _UNKNOWN_PAYMENT = ProviderPaymentId("cs_test_nobodys")
 _UNKNOWN_REFUND = ProviderRefundId("re_nobodys")
+USD = Currency("USD")
+RETURN_URL = "https://shop.example/chat/billing/topups/x/return"
 _SEEDS = itertools.count(1)  # two simulators of one run must not give out the same ids
+
+
+def usd(text: str) -> Money:
+    """So many dollars."""
+    return Money.from_decimal(text, USD)
+
+
+def a_refund(payment_id: ProviderPaymentId) -> RefundOrder:
+    """An order to give 200 dollars back."""
+    return RefundOrder(
+        key=f"refund-{payment_id}",
+        provider_payment_id=payment_id,
+        amount=usd("200"),
+        refund_id="rfd_1",
+        description="Unused credit",
+    )
+
+
+async def kept_method(provider: StripeProvider, backstage: SimulatedStripe, order: PaymentOrder) -> MethodRef:
+    """A method that a first payment left with the provider."""
+    begun = await provider.create_payment(replace(order, key=f"{order.key}-first", saves_method=True))
+    await backstage.pay(begun.id)
+    method = (await provider.get_payment(begun.id)).method
+    assert method is not None
+    return MethodRef(method.id, customer=method.customer)
 
 
 @dataclass(frozen=True, slots=True)
