@@ -105,6 +105,7 @@ STATUS_OF: Mapping[str, int] = {
     "member_cap_exceeded": 429,
     "monthly_cap_exceeded": 429,
     "too_many_attempts": 429,
+    "webhook_line_full": 429,
     # those behind us
     "provider_ambiguous": 202,
     "provider_failed": 502,

@@ -70,9 +70,9 @@ MAY = {
     "spending_periods": APPEND,
     "usage_events": APPEND,
     "wallets": APPEND | {"UPDATE"},
-    "webhook_deliveries": APPEND,
+    "webhook_deliveries": APPEND | {"DELETE"},
     "webhook_endpoints": APPEND | {"DELETE"},
-    "webhook_messages": APPEND,
+    "webhook_messages": APPEND | {"DELETE"},
     "webhook_secrets": APPEND,
     "webhook_refusals": APPEND,
 }

@@ -12,12 +12,25 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.tests.builders.outbound import Post, Subscriber, open_post, remote_receiver, wanted
+from backend.tests.builders.wallets import RUB
+from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import NOON, StoppedClock
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import Begin
+from billing.wallets.alerts import EventKind
+from billing.wallets.events import BillingEvents
 from billing.webhooks.outbound.event_types import ENDPOINT_DISABLED
-from billing.webhooks.outbound.rules import LEASE, Answer, DeliveryStatus, DisabledReason, EndpointStatus, Outcome
+from billing.webhooks.outbound.rules import (
+    KEPT_DELIVERIES,
+    KEPT_MESSAGES,
+    LEASE,
+    Answer,
+    DeliveryStatus,
+    DisabledReason,
+    EndpointStatus,
+    Outcome,
+)
 from billing.webhooks.outbound.signing import SigningKeys
 from testkit.simulators.remote import ReceiverRemote
 
@@ -358,6 +371,52 @@ class TestSwitchingOff:
         await post.endpoints.change(
             subscriber.customer.principal, endpoint.id, wanted(endpoint, is_enabled=is_enabled), request_id="req_1"
         )
+
+
+class TestSweeping:
+    async def test_forgets_what_ended_long_ago_and_keeps_what_waits(self, post: Post, clock: StoppedClock) -> None:
+        ada = await post.subscriber()
+        await post.happens(ada.customer)
+        await post.deliver(ada)
+        post.fail()
+        waiting = await post.happens(ada.customer)
+        await post.deliver(ada)
+        clock.move(KEPT_MESSAGES + SECONDS)
+
+        await post.dispatcher.sweep()
+        again = await post.dispatcher.sweep()
+
+        async with post.begin() as uow:
+            kept = await uow.connection.scalars(
+                text("SELECT id FROM webhook_messages WHERE account_id = :id"), {"id": ada.customer.account.id}
+            )
+        assert ([one.message_id for one in await post.deliveries(ada)], list(kept)) == ([waiting], [waiting])
+        assert again == 0
+
+    async def test_keeps_what_ended_lately(self, post: Post, clock: StoppedClock) -> None:
+        ada = await post.subscriber()
+        await post.happens(ada.customer)
+        await post.deliver(ada)
+        clock.move(KEPT_DELIVERIES)
+
+        await post.dispatcher.sweep()
+
+        assert len(await post.deliveries(ada)) == 1
+
+
+class TestEveryKind:
+    async def test_that_a_capability_records_is_delivered_as_its_type(self, post: Post, clock: StoppedClock) -> None:
+        ada = await post.subscriber()
+        wallets = build_wallets(post.begin, clock, post.ids)
+        events = BillingEvents(clock=post.clock, ids=post.ids)
+        async with post.begin() as uow:
+            wallet_id = await wallets.service.of_account(uow, ada.customer.account.id, RUB)
+            for kind in EventKind:
+                await events.record(uow, wallet_id, kind, subject="one", payload={"amount": "1.00"})
+
+        await post.deliver(ada)
+
+        assert [call["body"]["type"] for call in post.received(ada)] == [kind.value for kind in EventKind]
 
 
 class TestNotSigned:

@@ -33,6 +33,7 @@ from billing.webhooks.outbound.errors import (
     WebhookEndpointDisabled,
     WebhookEndpointLimitReached,
     WebhookEndpointNotFound,
+    WebhookLineFull,
     WebhookMessageNotFound,
     WebhookUrlRefused,
 )
@@ -54,6 +55,13 @@ _ROWS = text(
                        WHERE endpoint_id = endpoint.id))
     FROM webhook_endpoints AS endpoint WHERE account_id = :account ORDER BY id
     """
+)
+
+
+_FILL = text(
+    "INSERT INTO webhook_deliveries (id, endpoint_id, message_id, is_replay, status, attempts, created_at, due_at)"
+    " SELECT :endpoint || number, :endpoint, :message, true, 'waiting', 0, :at, :at"
+    " FROM generate_series(1, 2000) AS number"
 )
 
 
@@ -369,6 +377,17 @@ class TestReplay:
         with pytest.raises(WebhookEndpointDisabled):
             await self._replay(post, ada, ReplayOrder(message_id=message_id))
 
+    async def test_into_a_line_that_is_full_is_refused_and_so_is_a_test(self, post: Post) -> None:
+        ada = await post.subscriber()
+        message_id = await post.happens(ada.customer)
+        async with post.begin() as uow:
+            await uow.connection.execute(_FILL, {"endpoint": ada.endpoint.id, "message": message_id, "at": NOON})
+
+        with pytest.raises(WebhookLineFull):
+            await self._replay(post, ada, ReplayOrder(message_id=message_id))
+        with pytest.raises(WebhookLineFull):
+            await post.endpoints.send_test(ada.customer.principal, ada.endpoint.id, request_id="req_2")
+
     async def test_of_somebody_elses_message_is_refused(self, post: Post) -> None:
         ada, grace = await post.subscriber(), await post.subscriber()
         message_id = await post.happens(grace.customer)
@@ -379,9 +398,17 @@ class TestReplay:
         assert await post.deliveries(ada) == []
 
     @pytest.mark.parametrize(
-        "order", [ReplayOrder(), ReplayOrder("msg_1", NOON), ReplayOrder(since=NOON.replace(tzinfo=None))]
+        "order",
+        [
+            ReplayOrder(),
+            ReplayOrder("msg_1", NOON),
+            ReplayOrder(since=NOON.replace(tzinfo=None)),
+            ReplayOrder("msg_\x00"),
+            ReplayOrder("msg_\ud800"),
+        ],
+        ids=repr,
     )
-    async def test_of_both_or_nothing_or_a_moment_without_zone_is_refused(self, post: Post, order: ReplayOrder) -> None:
+    async def test_of_what_cannot_be_is_refused(self, post: Post, order: ReplayOrder) -> None:
         ada = await post.subscriber()
 
         with pytest.raises(InvalidInput):

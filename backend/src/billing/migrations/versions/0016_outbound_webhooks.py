@@ -76,6 +76,7 @@ _UPGRADE: tuple[str, ...] = (
     )
     """,
     "CREATE INDEX ix_webhook_messages_account_id_occurred_at ON webhook_messages (account_id, occurred_at)",
+    "CREATE INDEX ix_webhook_messages_occurred_at ON webhook_messages (occurred_at)",
     "CREATE INDEX ix_webhook_messages_unrouted ON webhook_messages (position) WHERE routed_at IS NULL",
     """
     CREATE TABLE webhook_deliveries (
@@ -102,6 +103,8 @@ _UPGRADE: tuple[str, ...] = (
         CONSTRAINT ck_webhook_deliveries_ended_at CHECK ((status = 'waiting') = (ended_at IS NULL))
     )
     """,
+    "CREATE INDEX ix_webhook_deliveries_message_id ON webhook_deliveries (message_id)",
+    "CREATE INDEX ix_webhook_deliveries_ended_at ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL",
     """
     CREATE UNIQUE INDEX uq_webhook_deliveries_endpoint_id_message_id
         ON webhook_deliveries (endpoint_id, message_id) WHERE NOT is_replay
@@ -132,9 +135,9 @@ _UPGRADE: tuple[str, ...] = (
         ON webhook_endpoints TO billing_app
     """,
     "GRANT SELECT, INSERT, UPDATE (expires_at) ON webhook_secrets TO billing_app",
-    "GRANT SELECT, INSERT, UPDATE (routed_at) ON webhook_messages TO billing_app",
+    "GRANT SELECT, INSERT, DELETE, UPDATE (routed_at) ON webhook_messages TO billing_app",
     """
-    GRANT SELECT, INSERT,
+    GRANT SELECT, INSERT, DELETE,
         UPDATE (status, attempts, last_outcome, last_status, last_attempted_at, due_at, ended_at)
         ON webhook_deliveries TO billing_app
     """,

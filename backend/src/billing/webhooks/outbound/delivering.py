@@ -22,6 +22,8 @@ from billing.webhooks.outbound.event_types import ENDPOINT_DISABLED
 from billing.webhooks.outbound.ports import Carrier
 from billing.webhooks.outbound.repository import NewDelivery, Outgoing
 from billing.webhooks.outbound.rules import (
+    KEPT_DELIVERIES,
+    KEPT_MESSAGES,
     LEASE,
     Answer,
     DisabledReason,
@@ -40,6 +42,8 @@ DELIVER_JOB = "webhooks.deliver"
 _MESSAGES_AT_ONCE_MAX = 500
 _SUBSCRIPTIONS_AT_ONCE_MAX = 50_000  # so many messages of accounts with as many endpoints as an account can have
 _ENDPOINTS_AT_ONCE_MAX = 200
+_SWEEPS_MAX = 100
+_SWEPT_AT_ONCE_MAX = 1000
 _DELIVERIES_PER_JOB = 20  # each may take fifteen seconds; together they end before the lease does
 
 _log = structlog.get_logger(__name__)
@@ -97,6 +101,23 @@ class Dispatcher:
             for endpoint_id in due:
                 await self._enqueue(uow, endpoint_id)
         return len(due)
+
+    async def sweep(self) -> int:
+        """Forgets what is old, in short transactions; says how many rows went. Missing it costs only space."""
+        removed = 0
+        for _ in range(_SWEEPS_MAX):
+            now = self._clock.now()
+            async with self._begin() as uow:
+                deliveries = await repository.delete_ended_deliveries(
+                    uow, before=now - KEPT_DELIVERIES, limit=_SWEPT_AT_ONCE_MAX
+                )
+                messages = await repository.delete_old_messages(
+                    uow, before=now - KEPT_MESSAGES, limit=_SWEPT_AT_ONCE_MAX
+                )
+            if deliveries + messages == 0:
+                break
+            removed += deliveries + messages
+        return removed
 
     async def deliver(self, endpoint_id: str) -> None:
         """Sends what waits for one endpoint, in its order, until nothing is due or a message has to wait."""

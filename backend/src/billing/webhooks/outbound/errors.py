@@ -4,6 +4,7 @@ BillingError
 ├── WebhookEndpointNotFound       the account has no such endpoint; whether another has stays unsaid
 ├── WebhookMessageNotFound        the account was never sent such a message
 ├── WebhookEndpointDisabled       nothing is sent to an endpoint that is switched off
+├── WebhookLineFull               too much waits for the endpoint already
 ├── WebhookEndpointLimitReached   the account has as many endpoints as it may
 ├── WebhookUrlRefused             the address cannot be one that we send to
 └── OutboundNotConfigured         this deployment has no secret to sign with
@@ -42,6 +43,18 @@ class WebhookEndpointDisabled(BillingError):
     def __init__(self, endpoint_id: str) -> None:
         super().__init__("This webhook endpoint is switched off; switch it on first.")
         self.endpoint_id = endpoint_id
+
+
+class WebhookLineFull(BillingError):
+    """Too much waits for the endpoint already; what happens is still put in line, tests and replays are not."""
+
+    code = "webhook_line_full"
+
+    def __init__(self, waiting_max: int) -> None:
+        super().__init__(
+            "Too many messages wait for this webhook endpoint; ask again when they have arrived.",
+            facts={"waiting_max": waiting_max},
+        )
 
 
 class WebhookEndpointLimitReached(BillingError):

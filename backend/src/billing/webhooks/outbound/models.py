@@ -74,6 +74,7 @@ class WebhookMessageRow(Table):
     __table_args__ = (
         UniqueConstraint("position"),
         Index(None, "account_id", "occurred_at"),
+        Index(None, "occurred_at"),
         Index("ix_webhook_messages_unrouted", "position", postgresql_where=text("routed_at IS NULL")),
     )
 
@@ -96,6 +97,8 @@ class WebhookDeliveryRow(Table):
         CheckConstraint("(status = 'waiting') = (due_at IS NOT NULL)", name="due_at"),
         CheckConstraint("(status = 'waiting') = (ended_at IS NULL)", name="ended_at"),
         UniqueConstraint("endpoint_id", "position"),
+        Index(None, "message_id"),
+        Index("ix_webhook_deliveries_ended_at", "ended_at", postgresql_where=text("ended_at IS NOT NULL")),
         Index(
             "uq_webhook_deliveries_endpoint_id_message_id",
             "endpoint_id",

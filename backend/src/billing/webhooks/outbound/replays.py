@@ -10,9 +10,9 @@ from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import UnitOfWork
 from billing.webhooks.outbound import repository
-from billing.webhooks.outbound.errors import WebhookEndpointDisabled, WebhookMessageNotFound
+from billing.webhooks.outbound.errors import WebhookEndpointDisabled, WebhookLineFull, WebhookMessageNotFound
 from billing.webhooks.outbound.repository import NewDelivery
-from billing.webhooks.outbound.rules import Endpoint, EndpointStatus
+from billing.webhooks.outbound.rules import WAITING_MAX, Endpoint, EndpointStatus
 
 REPLAYED_AT_ONCE_MAX = 1000
 
@@ -28,16 +28,28 @@ class ReplayOrder:
         """Refuses an order that names both or neither.
 
         Raises:
-            InvalidInput: it does, or its moment has no time zone.
+            InvalidInput: it does, its id cannot be one, or its moment has no time zone.
         """
         if (self.message_id is None) == (self.since is None):
             raise InvalidInput("message_id", "A replay names either a message or the moment since which.")
+        if self.message_id is not None and not (self.message_id.isascii() and self.message_id.isprintable()):
+            raise InvalidInput("message_id", "A message's id is printable ASCII.")
         if self.since is not None and self.since.tzinfo is None:
             raise InvalidInput("since", "A moment needs its time zone.")
 
     def facts(self) -> dict[str, object]:
         """The order as the audit trail keeps it."""
         return {"message_id": self.message_id, "since": None if self.since is None else self.since.isoformat()}
+
+
+async def require_room(uow: UnitOfWork, endpoint: Endpoint) -> None:
+    """Lets tests and replays pass while not too much waits for the endpoint.
+
+    Raises:
+        WebhookLineFull: too much does.
+    """
+    if await repository.count_waiting(uow, endpoint.id, limit=WAITING_MAX) >= WAITING_MAX:
+        raise WebhookLineFull(WAITING_MAX)
 
 
 class Replays:
@@ -56,10 +68,12 @@ class Replays:
             InvalidInput: the order names both a message and a moment, or neither.
             WebhookEndpointDisabled: nothing is sent there.
             WebhookMessageNotFound: the account was never sent such a message.
+            WebhookLineFull: too much waits there already.
         """
         order.check()
         if endpoint.status is not EndpointStatus.ENABLED:
             raise WebhookEndpointDisabled(endpoint.id)
+        await require_room(uow, endpoint)
         message_ids = await self._chosen(uow, endpoint, order)
         deliveries = [NewDelivery(self._ids.new("dlv"), endpoint.id, message_id) for message_id in message_ids]
         await repository.insert_deliveries(uow, deliveries, at=self._clock.now(), is_replay=True)

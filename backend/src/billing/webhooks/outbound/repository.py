@@ -298,6 +298,17 @@ async def set_due(uow: UnitOfWork, endpoint_id: EndpointId, due_at: datetime | N
     )
 
 
+async def count_waiting(uow: UnitOfWork, endpoint_id: EndpointId, *, limit: int) -> int:
+    """How many deliveries wait in the endpoint's line, counted no further than `limit`."""
+    waiting = (
+        select(WebhookDeliveryRow.id)
+        .where(WebhookDeliveryRow.endpoint_id == endpoint_id, _IS_WAITING)
+        .limit(limit)
+        .subquery()
+    )
+    return int(await uow.connection.scalar(select(func.count()).select_from(waiting)) or 0)
+
+
 async def head_due_at(uow: UnitOfWork, endpoint_id: EndpointId) -> datetime | None:
     """When the first delivery in the endpoint's line is due; None where none waits."""
     due_at: datetime | None = await uow.connection.scalar(
@@ -364,6 +375,35 @@ async def cancel_waiting(uow: UnitOfWork, endpoint_id: EndpointId, *, at: dateti
         .where(WebhookDeliveryRow.endpoint_id == endpoint_id, _IS_WAITING)
         .values(status=DeliveryStatus.CANCELED, due_at=None, ended_at=at)
     )
+
+
+async def delete_ended_deliveries(uow: UnitOfWork, *, before: datetime, limit: int) -> int:
+    """Forgets deliveries that ended before this moment; says how many."""
+    old = (
+        select(WebhookDeliveryRow.id)
+        .where(WebhookDeliveryRow.ended_at < before)
+        .order_by(WebhookDeliveryRow.ended_at)
+        .limit(limit)
+    )
+    deleted = await uow.connection.execute(
+        delete(WebhookDeliveryRow).where(WebhookDeliveryRow.id.in_(old.scalar_subquery()))
+    )
+    return deleted.rowcount
+
+
+async def delete_old_messages(uow: UnitOfWork, *, before: datetime, limit: int) -> int:
+    """Forgets messages of before this moment that were routed and that no delivery speaks of; says how many."""
+    delivery = select(WebhookDeliveryRow.id).where(WebhookDeliveryRow.message_id == WebhookMessageRow.id)
+    old = (
+        select(WebhookMessageRow.id)
+        .where(WebhookMessageRow.occurred_at < before, WebhookMessageRow.routed_at.is_not(None), ~delivery.exists())
+        .order_by(WebhookMessageRow.occurred_at)
+        .limit(limit)
+    )
+    deleted = await uow.connection.execute(
+        delete(WebhookMessageRow).where(WebhookMessageRow.id.in_(old.scalar_subquery()))
+    )
+    return deleted.rowcount
 
 
 async def deliveries_of(

@@ -18,6 +18,11 @@ LEASE = timedelta(minutes=10)
 """An endpoint whose job has said nothing for so long is visited once more."""
 DISABLED_AFTER = timedelta(days=5)
 """An endpoint that has failed for so long is switched off."""
+KEPT_DELIVERIES = timedelta(days=30)
+KEPT_MESSAGES = timedelta(days=90)
+"""What is older is forgotten: deliveries that ended, messages that were routed."""
+WAITING_MAX = 2000
+"""So many deliveries may wait for one endpoint before tests and replays are refused."""
 DESCRIPTION_LENGTH_MAX = 200
 _GONE = 410
 _JITTER = 0.2

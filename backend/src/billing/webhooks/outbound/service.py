@@ -22,7 +22,7 @@ from billing.webhooks.outbound.errors import (
     WebhookEndpointNotFound,
 )
 from billing.webhooks.outbound.event_types import ENDPOINT_TEST
-from billing.webhooks.outbound.replays import ReplayOrder, Replays
+from billing.webhooks.outbound.replays import ReplayOrder, Replays, require_room
 from billing.webhooks.outbound.repository import NewDelivery
 from billing.webhooks.outbound.rules import (
     Delivery,
@@ -206,6 +206,7 @@ class EndpointService:
             Forbidden: the role may not manage the account's billing, or the caller is an API key.
             WebhookEndpointNotFound: the account has no such endpoint.
             WebhookEndpointDisabled: nothing is sent there.
+            WebhookLineFull: too much waits there already.
         """
         _require_person(principal)
         now = self._clock.now()
@@ -213,6 +214,7 @@ class EndpointService:
             endpoint = await _found(uow, principal, endpoint_id, for_update=True)
             if endpoint.status is not EndpointStatus.ENABLED:
                 raise WebhookEndpointDisabled(endpoint.id)
+            await require_room(uow, endpoint)
             test = Message(self._ids.new("msg"), endpoint.account_id, ENDPOINT_TEST, endpoint.id, {}, now)
             await repository.insert_message(uow, test, routed_at=now)
             delivery = NewDelivery(self._ids.new("dlv"), endpoint.id, test.id)
@@ -226,7 +228,7 @@ class EndpointService:
         Raises:
             Forbidden: the role may not manage the account's billing, or the caller is an API key.
             WebhookEndpointNotFound: the account has no such endpoint.
-            InvalidInput, WebhookEndpointDisabled, WebhookMessageNotFound: as `Replays.replay` says.
+            InvalidInput, WebhookEndpointDisabled, WebhookMessageNotFound, WebhookLineFull: as `Replays.replay` says.
         """
         _require_person(principal)
         async with self._begin() as uow:
