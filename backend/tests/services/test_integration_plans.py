@@ -22,7 +22,7 @@ from billing.quotas.rules import Amounts, BurnOrder
 from billing.usage.rules import BillingSource
 from billing.wallets.errors import DailyCapExceeded, MonthlyCapExceeded
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 MONTH = timedelta(days=31)
 SMALL_INPUT, SMALL_OUTPUT = 60, 240  # micros for one token

@@ -127,7 +127,7 @@ MAY_UPDATE = {
     },
     "disputes": {"state", "updated_at"},
     "people": {"email_verified_at"},
-    "plan_grants": {"credit_given_at", "ended_at", "end_reason"},
+    "plan_grants": {"credit_given_at", "credit_taken_micros", "ended_at", "end_reason"},
     "plan_renewals": {"attempt", "status", "due_at"},
     "plan_subscriptions": {"will_renew", "method_id", "canceled_at"},
     "plans": {"retired_at"},

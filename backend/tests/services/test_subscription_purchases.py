@@ -19,7 +19,7 @@ from billing.subscriptions.errors import PaidFarAhead, PlanNotFound, Subscriptio
 from billing.subscriptions.rules import Interval
 from billing.subscriptions.service import PurchaseStatus, SubscriptionStatus
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from billing.subscriptions.renewals import LEASE
 from billing.subscriptions.rules import RENEWS_AFTER_MAX, RENEWS_BEFORE
 from billing.subscriptions.service import SubscriptionStatus
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 END = datetime(2026, 4, 2, 12, 0, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ from billing.payments.errors import PaymentUnderReview, ProviderAmbiguous
 from billing.subscriptions.service import PurchaseStatus, SubscriptionStatus
 from billing.webhooks.rules import MessageStatus
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 
 @pytest.fixture

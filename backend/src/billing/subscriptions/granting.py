@@ -138,6 +138,8 @@ class PlanFulfilment:
             _log.error("plan_period_not_restored", payment_id=payment.id)
             return
         await repository.restore_grant(uow, payment.id)
+        taken = Money(grant.credit_taken_micros, payment.amount.currency)
+        await self._include(uow, payment.account_id, grant, taken, f"plan_credit_again:{given.transfer_id}")
         await self._telling.tell(
             uow, payment.account_id, EventKind.SUBSCRIPTION_RESTORED, grant, subject=given.transfer_id
         )
@@ -151,17 +153,8 @@ class PlanFulfilment:
         if grant.credit_given_at is not None or not grant.span.starts_at <= now:
             return
         credit = grant.plan.terms.included_credit
-        if credit.micros and grant.runs_at(now):
-            await self._wallets.credit(
-                uow,
-                await self._wallets.of_account(uow, account_id, credit.currency),
-                credit,
-                source=LotSource.INCLUDED,
-                transfer_id=f"plan_credit:{grant.payment_id}",
-                counter_account=PROMOTIONS,
-                origin=grant.payment_id,
-                expires_at=grant.span.ends_at,
-            )
+        if grant.runs_at(now):
+            await self._include(uow, account_id, grant, credit, f"plan_credit:{grant.payment_id}")
         await repository.note_credit_given(uow, grant.payment_id, now)
 
     async def end(self, uow: UnitOfWork, account_id: AccountId, grant: Grant, reason: EndReason) -> None:
@@ -170,7 +163,6 @@ class PlanFulfilment:
         The caller holds the account's lock.
         """
         now = self._clock.now()
-        await repository.end_grant(uow, grant.payment_id, reason, now)
         wallet_id = await self._wallets.of_account(uow, account_id, grant.plan.terms.price.currency)
         left = await self._returns.left_of(uow, wallet_id, grant.payment_id)
         if left.micros:
@@ -181,6 +173,23 @@ class PlanFulfilment:
                 origin=grant.payment_id,
                 transfer_id=f"plan_credit_back:{grant.payment_id}:{_stamp(now)}",
                 counter_account=PROMOTIONS,
+            )
+        await repository.end_grant(uow, grant.payment_id, reason, now, credit_taken_micros=left.micros)
+
+    async def _include(
+        self, uow: UnitOfWork, account_id: AccountId, grant: Grant, credit: Money, transfer_id: str
+    ) -> None:
+        """Gives credit that expires with the period; nothing where there is none."""
+        if credit.micros:
+            await self._wallets.credit(
+                uow,
+                await self._wallets.of_account(uow, account_id, credit.currency),
+                credit,
+                source=LotSource.INCLUDED,
+                transfer_id=transfer_id,
+                counter_account=PROMOTIONS,
+                origin=grant.payment_id,
+                expires_at=grant.span.ends_at,
             )
 
     async def _checked(self, uow: UnitOfWork, payment: Payment) -> tuple[Subject, Plan]:

@@ -72,12 +72,15 @@ _SALES = text(
 
 _CREDIT = text(
     f"""
-    SELECT had.payment_id, plan.included_credit_micros AS included, sum(lot.amount_micros) AS given
+    SELECT had.payment_id, plan.included_credit_micros - had.credit_taken_micros AS included, given.micros AS given
     FROM plan_grants AS had JOIN plans AS plan ON plan.id = had.plan_id
-    JOIN credit_lots AS lot ON lot.origin = had.payment_id AND lot.source = 'included'
-    WHERE {in_extent("lot.wallet_id")}
-    GROUP BY had.payment_id, plan.included_credit_micros
-    HAVING sum(lot.amount_micros) <> plan.included_credit_micros
+    JOIN LATERAL (
+        SELECT -sum(entry.amount_micros) AS micros FROM ledger_transfers AS transfer
+        JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id AND entry.account = 'promotions'
+        WHERE transfer.reference = had.payment_id
+    ) AS given ON true
+    WHERE given.micros <> plan.included_credit_micros - had.credit_taken_micros
+      AND {_OF_EXTENT.format(account="had.account_id")}
     ORDER BY 1 LIMIT :limit
     """  # noqa: S608 - put together from constants of this file
 )
@@ -113,7 +116,11 @@ class PlanVerifier:
             *(Drift("G10", row.payment_id, f"its period overlaps that of {row.other_id}") for row in overlapping),
             *(Drift("G7", row.id, f"{row.kept} micros are left of it, the books sold {row.booked}") for row in sales),
             *(
-                Drift("G10", row.payment_id, f"includes {row.included} micros of credit, {row.given} were given")
+                Drift(
+                    "G10",
+                    row.payment_id,
+                    f"includes {row.included} micros of credit that did not go back, {row.given} were given",
+                )
                 for row in credit
             ),
         )

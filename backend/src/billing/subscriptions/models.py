@@ -69,6 +69,7 @@ class PlanGrantRow(Table):
     __table_args__ = (
         CheckConstraint("months_before >= 0 AND months > 0", name="months"),
         CheckConstraint("starts_at < ends_at", name="ends_after_it_began"),
+        CheckConstraint("credit_taken_micros >= 0", name="credit_taken"),
         CheckConstraint("end_reason IN ('canceled', 'refunded')", name="end_reason"),
         CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL) AND ended_at < ends_at", name="ended_early"),
         Index("ix_plan_grants_account_id_starts_at", "account_id", "starts_at"),
@@ -97,6 +98,8 @@ class PlanGrantRow(Table):
     ends_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     granted_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     credit_given_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    credit_taken_micros: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    """What of its credit was left and went back when it ended before its time."""
     ended_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     end_reason: Mapped[str | None] = mapped_column(Text)
 

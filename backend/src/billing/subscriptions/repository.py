@@ -170,19 +170,23 @@ async def insert_grant(uow: UnitOfWork, account_id: AccountId, grant: Grant, *, 
     )
 
 
-async def end_grant(uow: UnitOfWork, payment_id: str, reason: EndReason, at: datetime) -> None:
-    """Ends a period before its time."""
+async def end_grant(
+    uow: UnitOfWork, payment_id: str, reason: EndReason, at: datetime, *, credit_taken_micros: int
+) -> None:
+    """Ends a period before its time, with what of its credit went back."""
     await uow.connection.execute(
         update(PlanGrantRow)
         .where(PlanGrantRow.payment_id == payment_id, PlanGrantRow.ended_at.is_(None))
-        .values(ended_at=at, end_reason=reason.value)
+        .values(ended_at=at, end_reason=reason.value, credit_taken_micros=credit_taken_micros)
     )
 
 
 async def restore_grant(uow: UnitOfWork, payment_id: str) -> None:
     """Lets a period that was ended run again, within its own bounds."""
     await uow.connection.execute(
-        update(PlanGrantRow).where(PlanGrantRow.payment_id == payment_id).values(ended_at=None, end_reason=None)
+        update(PlanGrantRow)
+        .where(PlanGrantRow.payment_id == payment_id)
+        .values(ended_at=None, end_reason=None, credit_taken_micros=0)
     )
 
 
@@ -376,6 +380,7 @@ def _grant(row: RowMapping) -> Grant:
         ended_at=row["ended_at"],
         end_reason=None if row["end_reason"] is None else EndReason(row["end_reason"]),
         credit_given_at=row["credit_given_at"],
+        credit_taken_micros=row["credit_taken_micros"],
     )
 
 

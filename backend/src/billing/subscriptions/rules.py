@@ -187,6 +187,7 @@ class Grant:
     ended_at: datetime | None = None
     end_reason: EndReason | None = None
     credit_given_at: datetime | None = None
+    credit_taken_micros: int = 0
 
     def runs_at(self, now: datetime) -> bool:
         """It gives what its plan says."""

@@ -78,6 +78,7 @@ _UPGRADE: tuple[str, ...] = (
         ends_at timestamptz NOT NULL,
         granted_at timestamptz NOT NULL,
         credit_given_at timestamptz,
+        credit_taken_micros bigint NOT NULL DEFAULT 0,
         ended_at timestamptz,
         end_reason text,
         CONSTRAINT pk_plan_grants PRIMARY KEY (payment_id),
@@ -86,6 +87,7 @@ _UPGRADE: tuple[str, ...] = (
         CONSTRAINT fk_plan_grants_plan_id FOREIGN KEY (plan_id) REFERENCES plans (id),
         CONSTRAINT ck_plan_grants_months CHECK (months_before >= 0 AND months > 0),
         CONSTRAINT ck_plan_grants_ends_after_it_began CHECK (starts_at < ends_at),
+        CONSTRAINT ck_plan_grants_credit_taken CHECK (credit_taken_micros >= 0),
         CONSTRAINT ck_plan_grants_end_reason CHECK (end_reason IN ('canceled', 'refunded')),
         CONSTRAINT ck_plan_grants_ended_early CHECK (
             (ended_at IS NULL) = (end_reason IS NULL) AND ended_at < ends_at
@@ -125,7 +127,7 @@ _UPGRADE: tuple[str, ...] = (
     # The terms of a plan and the bounds of a period that was paid for are nobody's to change.
     "GRANT SELECT, INSERT, UPDATE (retired_at) ON plans TO billing_app",
     "GRANT SELECT, INSERT, UPDATE (will_renew, method_id, canceled_at) ON plan_subscriptions TO billing_app",
-    "GRANT SELECT, INSERT, UPDATE (credit_given_at, ended_at, end_reason) ON plan_grants TO billing_app",
+    "GRANT SELECT, INSERT, UPDATE (credit_given_at, credit_taken_micros, ended_at, end_reason) ON plan_grants TO billing_app",
     "GRANT SELECT, INSERT, UPDATE (attempt, status, due_at) ON plan_renewals TO billing_app",
 )
 
