@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from billing.payments.errors import (
     PaymentsNotConfigured,
     ProviderUnavailable,
 )
+from billing.payments.matching import Matcher
 from billing.payments.reconciliation import EVERY
 from billing.payments.rules import RefundState
 
@@ -236,6 +238,24 @@ class TestEachKind:
             RefundState.PENDING,
         )
 
+    async def test_refund_that_has_another_state_with_us(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.till.yookassa.hold_refunds()
+        refund = await caretaker.till.refunded(payment_id, "200")
+        await caretaker.as_owner(
+            "UPDATE refunds SET state = 'failed', failure = 'canceled' WHERE id = :id", id=refund.id
+        )
+
+        found = (await only_difference(caretaker, window)).difference
+
+        assert (found.kind, found.ours["status"], found.theirs["status"]) == (
+            DifferenceKind.REFUND,
+            "failed",
+            "pending",
+        )
+
     async def test_refund_of_a_foreign_payment(self, caretaker: Caretaker, window: Window) -> None:
         backstage = YookassaBackstage(caretaker.till.yookassa)
         provider_id = await backstage.reserved(FIVE_HUNDRED)
@@ -268,6 +288,38 @@ class TestARun:
         ]
         assert len(same) == 1
         assert (again.found_at, again.last_seen_at) == (first.found_at, first.found_at + timedelta(hours=1))
+
+    async def test_beside_another_one_lists_it_once_too(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await lost(caretaker, customer)
+
+        await asyncio.gather(*(caretaker.reconciliation.run(window) for _ in range(2)))
+
+        listed = [one.difference.payment_id for one in await caretaker.reconciliation.differences()]
+        assert listed.count(payment_id) == 1
+
+    async def test_reads_both_books_piece_by_piece(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        provider_id = await caretaker.till.yookassa.only_payment_id()
+        for amount in ("1", "2", "3"):
+            await caretaker.till.yookassa.refund_in_cabinet(provider_id, rub(amount))
+            await caretaker.till.started(customer, f"{amount}00")
+        matcher = Matcher(
+            begin=caretaker.ground.begin,
+            clock=caretaker.ground.clock,
+            ids=caretaker.ground.ids,
+            provider=caretaker.till.provider,
+            states=caretaker.parts.states,
+            at_once=2,
+        )
+
+        found = await matcher.match(window)
+
+        assert (len(found.payments), len(found.refunds), found.differences) == (4, 3, 0)
+        assert (await caretaker.till.row(payment_id))["refunded_micros"] == rub("6").micros
 
     async def test_that_the_provider_cuts_short_is_no_run(
         self, caretaker: Caretaker, customer: Customer, window: Window

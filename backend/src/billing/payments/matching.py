@@ -34,7 +34,6 @@ from billing.payments.records import Payment, Refund
 
 _log = structlog.get_logger(__name__)
 
-_AT_ONCE = 100
 _HEALED_BY_BOOKING = frozenset({DifferenceKind.STATUS, DifferenceKind.REFUND})
 
 T = TypeVar("T", ProviderPayment, ProviderRefund)
@@ -61,11 +60,14 @@ class Matcher:
         ids: Ids,
         provider: PaymentProvider,
         states: ProviderStates,
+        at_once: int = 100,
     ) -> None:
+        """`at_once` rows are asked of the database in one question."""
         self._begin = begin
         self._clock = clock
         self._ids = ids
         self._provider = provider
+        self._at_once = at_once
         self._read_back = ReadBack(begin=begin, provider=provider, states=states)
         self.shop = Shop(provider.name, provider.shop_id)
 
@@ -76,10 +78,12 @@ class Matcher:
             ProviderFailure: the provider could not be asked; what was found by then stays listed.
         """
         found = Findings()
-        async for payments in _batches(self._provider.list_payments(since=window.since, until=window.until)):
+        seen = self._provider.list_payments(since=window.since, until=window.until)
+        async for payments in _batches(seen, self._at_once):
             await self._match_payments(payments, found)
         await self._match_our_payments(window, found)
-        async for refunds in _batches(self._provider.list_refunds(since=window.since, until=window.until)):
+        given_back = self._provider.list_refunds(since=window.since, until=window.until)
+        async for refunds in _batches(given_back, self._at_once):
             await self._match_refunds(refunds, found)
         await self._match_our_refunds(window, found)
         return found
@@ -117,12 +121,12 @@ class Matcher:
         while True:
             async with self._begin() as uow:
                 rows = await reconciliation_repository.payments_begun(
-                    uow, self.shop, since=window.since, until=window.until, after=after, limit=_AT_ONCE
+                    uow, self.shop, since=window.since, until=window.until, after=after, limit=self._at_once
                 )
             for row in rows:
                 if row.provider_payment_id is not None and row.provider_payment_id not in found.payments:
                     await self._ask_for_payment(row, found)
-            if len(rows) < _AT_ONCE:
+            if len(rows) < self._at_once:
                 return
             after = rows[-1].id
 
@@ -158,12 +162,12 @@ class Matcher:
         while True:
             async with self._begin() as uow:
                 rows = await reconciliation_repository.refunds_begun(
-                    uow, self.shop, since=window.since, until=window.until, after=after, limit=_AT_ONCE
+                    uow, self.shop, since=window.since, until=window.until, after=after, limit=self._at_once
                 )
             for row in rows:
                 if row.provider_refund_id is not None and row.provider_refund_id not in found.refunds:
                     await self._ask_for_refund(row, found)
-            if len(rows) < _AT_ONCE:
+            if len(rows) < self._at_once:
                 return
             after = rows[-1].id
 
@@ -224,12 +228,12 @@ def _row_of(seen: ProviderRefund, rows: Sequence[Refund]) -> Refund | None:
     return by_name or next((row for row in rows if row.id == seen.refund_id), None)
 
 
-async def _batches(objects: AsyncIterator[T]) -> AsyncIterator[list[T]]:
-    """A hundred at a time, so that each question to the database is about many."""
+async def _batches(objects: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]:
+    """So many at a time, so that each question to the database is about many."""
     batch: list[T] = []
     async for one in objects:
         batch.append(one)
-        if len(batch) == _AT_ONCE:
+        if len(batch) == size:
             yield batch
             batch = []
     if batch:
