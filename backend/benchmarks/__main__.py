@@ -12,6 +12,7 @@ from backend.benchmarks.hold_settle import hold_settle, hold_settle_two_processe
 from backend.benchmarks.judgement import Judgement
 from backend.benchmarks.ledger_growth import ledger_growth
 from backend.benchmarks.measurement import Measurement
+from backend.benchmarks.webhook_burst import webhook_burst
 
 BENCHMARKS: dict[str, Callable[[], Measurement | Judgement]] = {
     "hold-settle": hold_settle,
@@ -20,6 +21,7 @@ BENCHMARKS: dict[str, Callable[[], Measurement | Judgement]] = {
     "ledger-growth": ledger_growth,
     "gateway": gateway_calls,
     "gateway-streams": gateway_streams,
+    "webhook-burst": webhook_burst,
 }
 
 _BELOW_FLOOR = 1
