@@ -117,7 +117,7 @@ class Matcher:
 
     async def _match_our_payments(self, window: Window, found: Findings) -> None:
         """What we have and the list had not is asked for by its name: it may have begun just outside of the window."""
-        after = ""
+        after = None
         while True:
             async with self._begin() as uow:
                 rows = await reconciliation_repository.payments_begun(
@@ -128,7 +128,7 @@ class Matcher:
                     await self._ask_for_payment(row, found)
             if len(rows) < self._at_once:
                 return
-            after = rows[-1].id
+            after = rows[-1].created_at, rows[-1].id
 
     async def _ask_for_payment(self, row: Payment, found: Findings) -> None:
         assert row.provider_payment_id is not None, "only named payments are asked for"
@@ -158,7 +158,7 @@ class Matcher:
         await self._list(difference, found)
 
     async def _match_our_refunds(self, window: Window, found: Findings) -> None:
-        after = ""
+        after = None
         while True:
             async with self._begin() as uow:
                 rows = await reconciliation_repository.refunds_begun(
@@ -169,7 +169,7 @@ class Matcher:
                     await self._ask_for_refund(row, found)
             if len(rows) < self._at_once:
                 return
-            after = rows[-1].id
+            after = rows[-1].created_at, rows[-1].id
 
     async def _ask_for_refund(self, row: Refund, found: Findings) -> None:
         assert row.provider_refund_id is not None, "only named refunds are asked for"

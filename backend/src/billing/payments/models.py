@@ -50,7 +50,16 @@ class PaymentRow(Table):
         CheckConstraint("checks >= 0", name="checks"),
         UniqueConstraint("provider", "provider_payment_id"),
         Index("ix_payments_account_id", "account_id", text("created_at DESC")),
+        Index("ix_payments_created_at", "created_at", "id"),
         Index("ix_payments_next_check_at", "next_check_at", postgresql_where=text("next_check_at IS NOT NULL")),
+        Index(
+            "ix_payments_stuck",
+            "created_at",
+            postgresql_where=text(
+                "contradiction IS NOT NULL OR (next_check_at IS NULL"
+                " AND state IN ('created', 'pending', 'waiting_for_capture'))"
+            ),
+        ),
     )
 
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -114,6 +123,7 @@ class RefundRow(Table):
         CheckConstraint("checks >= 0", name="checks"),
         UniqueConstraint("provider", "provider_refund_id"),
         Index("ix_refunds_payment_id", "payment_id"),
+        Index("ix_refunds_created_at", "created_at", "id"),
         Index("ix_refunds_next_check_at", "next_check_at", postgresql_where=text("next_check_at IS NOT NULL")),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Row, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, exists, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.kit.unit_of_work import UnitOfWork
@@ -26,6 +26,9 @@ from billing.payments.refunds_repository import refund_of
 from billing.payments.repository import payment_of
 from billing.payments.rules import ProviderPaymentId
 
+Place = tuple[datetime, str]
+"""Where a list goes on: when the last one seen began, and its id."""
+
 
 async def payments_of(
     uow: UnitOfWork, shop: Shop, *, named: Sequence[ProviderPaymentId], ids: Sequence[str]
@@ -42,39 +45,35 @@ async def payments_of(
 
 
 async def payments_begun(
-    uow: UnitOfWork, shop: Shop, *, since: datetime, until: datetime, after: str, limit: int
+    uow: UnitOfWork, shop: Shop, *, since: datetime, until: datetime, after: Place | None, limit: int
 ) -> tuple[Payment, ...]:
-    """Our payments of this time that the provider has named, by their ids, from the one after `after` on."""
+    """Our payments of this time that the provider has named, oldest first, from the one after `after` on."""
     return await _payments(
         uow,
         and_(
             PaymentRow.provider == shop.provider,
             PaymentRow.shop_id == shop.shop_id,
             PaymentRow.provider_payment_id.is_not(None),
-            PaymentRow.created_at >= since,
-            PaymentRow.created_at < until,
-            PaymentRow.id > after,
+            *_between(PaymentRow, since, until, after),
         ),
         limit=limit,
     )
 
 
 async def refunds_begun(
-    uow: UnitOfWork, shop: Shop, *, since: datetime, until: datetime, after: str, limit: int
+    uow: UnitOfWork, shop: Shop, *, since: datetime, until: datetime, after: Place | None, limit: int
 ) -> tuple[Refund, ...]:
-    """Our refunds of this time that the provider has named, by their ids, from the one after `after` on."""
+    """Our refunds of this time that the provider has named, oldest first, from the one after `after` on."""
     is_of_shop = exists().where(PaymentRow.id == RefundRow.payment_id, PaymentRow.shop_id == shop.shop_id)
     statement = (
         select(RefundRow.__table__)
         .where(
             RefundRow.provider == shop.provider,
             RefundRow.provider_refund_id.is_not(None),
-            RefundRow.created_at >= since,
-            RefundRow.created_at < until,
-            RefundRow.id > after,
+            *_between(RefundRow, since, until, after),
             is_of_shop,
         )
-        .order_by(RefundRow.id)
+        .order_by(RefundRow.created_at, RefundRow.id)
         .limit(limit)
     )
     return tuple(refund_of(row) for row in (await uow.connection.execute(statement)).mappings())
@@ -184,6 +183,15 @@ async def resolve(uow: UnitOfWork, difference_id: DifferenceId, resolution: Reso
     )
 
 
+def _between(
+    kind: type[PaymentRow | RefundRow], since: datetime, until: datetime, after: Place | None
+) -> list[ColumnElement[bool]]:
+    in_time: list[ColumnElement[bool]] = [kind.created_at >= since, kind.created_at < until]
+    if after is not None:
+        in_time.append(tuple_(kind.created_at, kind.id) > tuple_(*after))
+    return in_time
+
+
 async def _is_settled(uow: UnitOfWork, shop: Shop, difference: Difference) -> bool:
     row = ReconciliationDifferenceRow
     same_facts = and_(row.ours == dict(difference.ours), row.theirs == dict(difference.theirs))
@@ -198,7 +206,9 @@ async def _is_settled(uow: UnitOfWork, shop: Shop, difference: Difference) -> bo
 
 
 async def _payments(uow: UnitOfWork, condition: ColumnElement[bool], *, limit: int) -> tuple[Payment, ...]:
-    statement = select(PaymentRow.__table__).where(condition).order_by(PaymentRow.id).limit(limit)
+    statement = (
+        select(PaymentRow.__table__).where(condition).order_by(PaymentRow.created_at, PaymentRow.id).limit(limit)
+    )
     return tuple(payment_of(row) for row in (await uow.connection.execute(statement)).mappings())
 
 

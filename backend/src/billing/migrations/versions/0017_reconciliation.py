@@ -73,6 +73,15 @@ _UPGRADE: tuple[str, ...] = (
     GRANT SELECT, INSERT, UPDATE (ours, theirs, last_seen_at, resolution, resolved_at)
         ON reconciliation_differences TO billing_app
     """,
+    # Our own rows of some time, oldest first.
+    "CREATE INDEX ix_payments_created_at ON payments (created_at, id)",
+    "CREATE INDEX ix_refunds_created_at ON refunds (created_at, id)",
+    # What nothing finishes any more: few, however many payments there are.
+    """
+    CREATE INDEX ix_payments_stuck ON payments (created_at)
+        WHERE contradiction IS NOT NULL
+           OR (next_check_at IS NULL AND state IN ('created', 'pending', 'waiting_for_capture'))
+    """,
     # What began before anybody was asked about by itself is due at once.
     """
     UPDATE payments SET next_check_at = created_at
@@ -80,4 +89,9 @@ _UPGRADE: tuple[str, ...] = (
     """,
 )
 
-_DOWNGRADE: tuple[str, ...] = ("DROP TABLE reconciliation_differences, reconciliation_runs",)
+_DOWNGRADE: tuple[str, ...] = (
+    "DROP INDEX ix_payments_stuck",
+    "DROP INDEX ix_refunds_created_at",
+    "DROP INDEX ix_payments_created_at",
+    "DROP TABLE reconciliation_differences, reconciliation_runs",
+)
