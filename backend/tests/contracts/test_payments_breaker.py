@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from billing.payments.adapters.breaker import CircuitBreaker, CircuitState, Patience
-from billing.payments.adapters.calls import Budget, ProviderCalls
+from billing.payments.adapters.calls import Budget, ProviderCalls, retry_after_seconds
 from billing.payments.errors import (
     ProviderAmbiguous,
     ProviderFailure,
@@ -247,6 +247,30 @@ class TestNewsThatComesLate:
                 await calls.ask(bug)
 
         assert breaker.state is CircuitState.CLOSED
+
+
+class TestTheBudget:
+    def test_it_is_three_seconds_to_connect_fifteen_in_all_and_two_repetitions(self) -> None:
+        assert Budget() == Budget(connect_seconds=3.0, total_seconds=15.0, retries_max=2)
+
+    @pytest.mark.parametrize(
+        ("header", "seconds"),
+        [("0", 0), ("7", 7), ("7200", 3600), ("", None), ("-1", None), ("1.5", None), ("²", None), ("soon", None)],
+    )
+    def test_only_whole_seconds_say_how_long_to_wait_and_an_hour_at_the_most(
+        self, header: str, seconds: int | None
+    ) -> None:
+        assert retry_after_seconds(header) == seconds
+
+    async def test_a_wait_that_would_not_leave_time_for_an_answer_is_not_begun(self, breaker: CircuitBreaker) -> None:
+        provider = Provider(breaker, Budget(total_seconds=1.0, retries_max=2, first_wait_seconds=10.0))
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+
+        await provider.fail(1)
+
+        assert provider.attempts == 1
+        assert loop.time() - asked_at < 1
 
 
 class TestPatience:

@@ -231,6 +231,16 @@ class TestMoney:
 
         assert (await provider.get_payment(payment.id)).fee is None
 
+    async def test_money_that_is_real_is_told_from_play_money(
+        self, provider: YookassaProvider, yookassa: SimulatedYookassa, order: PaymentOrder
+    ) -> None:
+        begun = await provider.create_payment(order)
+        await yookassa.plan("altered", "get_payment", changes={"test": False, "recipient": {"account_id": "7"}})
+
+        seen = await provider.get_payment(begun.id)
+
+        assert (begun.is_test, seen.is_test, seen.shop_id) == (True, False, "7")
+
     async def test_metadata_that_are_no_texts_bind_nothing(
         self, provider: YookassaProvider, yookassa: SimulatedYookassa, order: PaymentOrder
     ) -> None:

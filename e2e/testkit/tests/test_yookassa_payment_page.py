@@ -179,6 +179,7 @@ class TestThreeDSecure:
         answer = customer.post(bank_url, data=form)
 
         assert answer.status_code == 409
+        assert 'action="/checkout/payments/v2/contract"' in answer.text, "the page's buttons lead back to the checkout"
         assert yookassa.payments()[0]["status"] == "pending"
 
     def test_a_payment_that_is_over_asks_nobody(

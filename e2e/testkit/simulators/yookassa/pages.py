@@ -42,7 +42,10 @@ class _PaymentPages:
         payment = self._shop.payment(payment_id)
         is_payable = payment.status is PaymentStatus.PENDING
         html = self._templates.get_template(template if is_payable else "payment.html").render(
-            payment=payment.as_json(), return_url=payment.asked.return_url, is_payable=is_payable
+            payment=payment.as_json(),
+            return_url=payment.asked.return_url,
+            is_payable=is_payable,
+            checkout_path=CHECKOUT_PATH,
         )
         return HTMLResponse(html, status_code=status_code)
 
