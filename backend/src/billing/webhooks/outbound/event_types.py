@@ -18,7 +18,7 @@ CATALOGUE: Mapping[str, str] = {
     "dispute.opened": "A payment is disputed; its amount is out of reach.",
     "dispute.won": "A dispute ended well; the amount is back.",
     "dispute.lost": "A dispute was lost; the amount is gone.",
-    "auto_topup.disabled": "Automatic top-ups were switched off after declined payments.",
+    "auto_topup.disabled": "An automatic top-up was switched off; its reason says why.",
     "subscription.paid": "A plan was paid for; its period begins or is added to the one that runs.",
     "subscription.renewed": "A plan was renewed with the saved payment method.",
     "subscription.renewal_failed": "A renewal was declined.",
