@@ -81,6 +81,11 @@ class Garage:
             receipts=receipts or NoReceipts(),
             public=PUBLIC,
         )
+        self._open_services(audit, offer)
+        self._last_job: dict[str, int] = {}
+
+    def _open_services(self, audit: AuditTrail, offer: TopupOffer) -> None:
+        """What customers, operators and the worker use."""
         self.refunds = RefundService(
             begin=self.begin,
             clock=self.clock,
@@ -101,22 +106,21 @@ class Garage:
             clock=self.clock,
             ids=self.ids,
             audit=audit,
-            wallets=wallets.service,
-            provider=provider,
+            wallets=self.wallets.service,
+            provider=self.provider,
             offer=offer,
         )
         self.runs = AutoTopupRuns(
             begin=self.begin,
             clock=self.clock,
-            job_queue=job_queue,
+            job_queue=self.job_queue,
             customers=self.customers,
             checkout=self.checkout,
-            provider=provider,
+            provider=self.provider,
             events=BillingEvents(clock=self.clock, ids=self.ids),
             offer=offer,
             cool_off=COOL_OFF,
         )
-        self._last_job: dict[str, int] = {}
 
     def but(
         self,
