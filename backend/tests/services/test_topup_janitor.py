@@ -17,6 +17,7 @@ from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookass
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.payment_provider import EndingProvider
 from billing.kit.ids import Ids
+from billing.payments.check_repository import lease, put_back
 from billing.payments.errors import ProviderAmbiguous, ProviderMalformed, ProviderRefusedUs, ProviderUnavailable
 from billing.payments.rules import KEY_IS_SAFE_FOR
 from billing.payments.service import Topup
@@ -278,6 +279,19 @@ class TestTwoWorkers:
 
         assert (too_early.checked, in_time.ended) == (0, 1)
         assert (await caretaker.till.row(topup.payment_id))["state"] == "succeeded"
+
+    async def test_that_comes_too_late_leaves_the_word_of_the_next(self, caretaker: Caretaker, topup: Topup) -> None:
+        now = caretaker.till.clock.now()
+        async with caretaker.ground.begin() as uow:
+            (slow,) = await lease(uow, now=now + MINUTE, until=now + HOUR, limit=1)
+            (next_one,) = await lease(uow, now=now + HOUR, until=now + 2 * HOUR, limit=1)
+
+            was_its_word = await put_back(uow, next_one, at=now + DAY, counts=True)
+            was_late_word = await put_back(uow, slow, at=now + MINUTE, counts=True)
+
+        row = await caretaker.till.row(topup.payment_id)
+        assert (was_its_word, was_late_word) == (True, False)
+        assert (row["checks"], row["next_check_at"]) == (1, now + DAY)
 
 
 class TestAPaymentOfAShopThatIsNotConnectedAnyMore:

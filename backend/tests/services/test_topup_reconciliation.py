@@ -89,6 +89,18 @@ class TestBooksThatAgree:
             {"account": "provider_fees", "amount_micros": -rub("17.50").micros},
         ]
 
+    async def test_have_no_entry_for_a_provider_that_keeps_nothing(
+        self, caretaker: Caretaker, customer: Customer
+    ) -> None:
+        payment_id = await paid(caretaker, customer)
+        changes = {"income_amount": {"value": "500.00", "currency": "RUB"}}
+        await caretaker.till.yookassa.plan("altered", "get_payment", times=1, changes=changes)
+
+        await caretaker.till.topups.reconcile(customer.principal, payment_id)
+
+        assert (await caretaker.till.row(payment_id))["fee_micros"] == 0
+        assert await caretaker.rows("SELECT id FROM ledger_transfers WHERE id = :id", id=f"fee:{payment_id}") == []
+
     async def test_of_a_payment_that_ended_without_money_have_none(
         self, caretaker: Caretaker, customer: Customer, window: Window
     ) -> None:
