@@ -82,7 +82,7 @@ class TestPace:
     def test_other_ends_without_money_count_as_declines(self, cancellation: Cancellation) -> None:
         assert pace_after_end(FRESH, cancellation, now=NOON) == Pace(1, NOON + timedelta(hours=1))
 
-    @pytest.mark.parametrize("cancellation", [Cancellation.WITHDRAWN, None])
+    @pytest.mark.parametrize("cancellation", [Cancellation.WITHDRAWN, Cancellation.NEVER_BEGUN, None])
     def test_what_was_called_off_does_not(self, cancellation: Cancellation | None) -> None:
         assert pace_after_end(FRESH, cancellation, now=NOON) == FRESH
 

@@ -142,6 +142,23 @@ class TestCharging:
 
 
 class TestPausing:
+    async def test_while_a_bank_wants_a_payment_back_no_card_of_the_account_is_charged(self, garage: Garage) -> None:
+        customer = await garage.low()
+        dispute = text(
+            "INSERT INTO disputes (id, payment_id, account_id, provider, provider_dispute_id, amount_micros, currency,"
+            " state, opened_at, updated_at) SELECT 'dsp' || id, id, account_id, provider, 'dsp' || id, 1, currency,"
+            " :state, created_at, created_at FROM payments WHERE account_id = :id"
+        )
+        async with garage.begin() as uow:
+            await uow.connection.execute(dispute, {"id": customer.account.id, "state": "open"})
+
+        meanwhile = await garage.tick(customer)
+        async with garage.begin() as uow:
+            won = text("UPDATE disputes SET state = 'won' WHERE account_id = :id")
+            await uow.connection.execute(won, {"id": customer.account.id})
+
+        assert (meanwhile, await garage.tick(customer)) == (0, 1)
+
     async def test_the_next_one_waits_for_the_cool_off(self, garage: Garage) -> None:
         customer = await garage.low()
         await garage.tick(customer)

@@ -14,8 +14,8 @@ from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.auto_topups_models import CLAIM, AutoTopupRow
 from billing.payments.auto_topups_rules import AutoTopupTerms, OffReason, Pace
 from billing.payments.methods_models import PaymentMethodRow
-from billing.payments.models import PaymentRow
-from billing.payments.rules import AUTO_TOPUP, LIVE_STATES, PaymentId, PaymentState
+from billing.payments.models import DisputeRow, PaymentRow
+from billing.payments.rules import AUTO_TOPUP, LIVE_STATES, DisputeStatus, PaymentId, PaymentState
 from billing.wallets.caps import Period
 from billing.wallets.rules import WalletId
 from billing.wallets.watching import below
@@ -84,8 +84,8 @@ async def lease_due(
 ) -> tuple[AccountId, ...]:
     """Takes those whose wallet is below its threshold and that may begin now, the longest waiting first.
 
-    Nobody else gets them until the lease is over. Those of which one is under way, and those whose method belongs to a
-    shop that is not connected, are passed over.
+    Nobody else gets them until the lease is over. Passed over are those of which one is under way, those whose method
+    belongs to a shop that is not connected, and accounts about whose payments a dispute is open.
     """
     row = AutoTopupRow
     in_flight = exists().where(
@@ -94,6 +94,7 @@ async def lease_due(
         PaymentRow.purpose == AUTO_TOPUP,
         PaymentRow.state.in_(LIVE_STATES),
     )
+    is_disputed = exists().where(DisputeRow.account_id == row.account_id, DisputeRow.state == DisputeStatus.OPEN.value)
     watched = (
         select(row.account_id, row.wallet_id, row.threshold_micros, row.not_before)
         .join(PaymentMethodRow, PaymentMethodRow.id == row.method_id)
@@ -104,6 +105,7 @@ async def lease_due(
             PaymentMethodRow.provider == provider,
             PaymentMethodRow.shop_id == shop_id,
             ~in_flight,
+            ~is_disputed,
         )
         .subquery()
     )
