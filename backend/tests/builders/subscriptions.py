@@ -18,8 +18,9 @@ from backend.tests.builders.yookassa import SimulatedYookassa
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.audit import AuditTrail
 from billing.customers.rules import OperatorRole
+from billing.kit.errors import BillingError
 from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
+from billing.kit.jobs import JobQueue, Queue
 from billing.kit.money import Money
 from billing.kit.statements import answer
 from billing.kit.unit_of_work import Begin, UnitOfWork
@@ -38,8 +39,8 @@ from billing.subscriptions.entitlements import Entitlement, Entitlements
 from billing.subscriptions.granting import PlanFulfilment
 from billing.subscriptions.invariants import PlanVerifier
 from billing.subscriptions.plan_desk import PlanDesk
-from billing.subscriptions.renewals import Renewals
-from billing.subscriptions.rules import Interval, Plan, PlanId, PlanTerms
+from billing.subscriptions.renewals import JOB, Renewals
+from billing.subscriptions.rules import Interval, Plan, PlanId, PlanTerms, RenewalId
 from billing.subscriptions.service import Order, Purchase, Standing, SubscriptionService
 from billing.wallets.service import Balance
 from billing.webhooks.service import InboxService
@@ -65,6 +66,25 @@ def plan(**more: Any) -> Plan:
     return Plan(PlanId("pln_1"), terms(**more), datetime(2026, 1, 1, tzinfo=UTC))
 
 
+class RememberedJobs(JobQueue):
+    """A queue that only remembers what was put into it."""
+
+    def __init__(self) -> None:
+        self._jobs: list[dict[str, str]] = []
+
+    async def enqueue(
+        self, uow: UnitOfWork, name: str, queue: Queue, *, lock: str | None = None, **arguments: str
+    ) -> None:
+        """Remembers it."""
+        assert (uow.connection is not None, name, queue, bool(lock)) == (True, JOB, Queue.PAYMENT_SYNC, True)
+        self._jobs.append(arguments)
+
+    def taken(self) -> list[dict[str, str]]:
+        """What was put there since it was last asked."""
+        jobs, self._jobs = self._jobs, []
+        return jobs
+
+
 @dataclass(frozen=True)
 class PlanShop:
     """Where plans are sold: over a till, to its customers."""
@@ -79,6 +99,16 @@ class PlanShop:
     checkout: Checkout
     refunds: RefundService
     methods: SavedMethods
+    jobs: RememberedJobs
+
+    async def renew(self) -> None:
+        """The scheduler's tick, and then what it has put into the queue."""
+        await self.renewals.enqueue_due()
+        for arguments in self.jobs.taken():
+            try:
+                await self.renewals.charge(RenewalId(arguments["renewal_id"]), int(arguments["attempt"]))
+            except BillingError:
+                continue  # as the queue does: a refusal is final, and the lease brings the renewal back
 
     @property
     def begin(self) -> Begin:
@@ -231,6 +261,7 @@ def _shop_over(till: Till, provider: PaymentProvider) -> PlanShop:
     audit = AuditTrail(till.clock, till.ids)
     methods = SavedMethods(begin=till.begin, clock=till.clock, ids=till.ids, audit=audit)
     chargeable = ChargeableMethods(provider)
+    jobs = RememberedJobs()
     fulfilment = plan_fulfilment(clock=till.clock, ids=till.ids, wallets=till.wallets, methods=chargeable)
     parts = payment_parts(
         clock=till.clock,
@@ -254,6 +285,7 @@ def _shop_over(till: Till, provider: PaymentProvider) -> PlanShop:
         clock=till.clock,
         ids=till.ids,
         audit=audit,
+        job_queue=jobs,
         wallets=till.wallets,
         fulfilment=fulfilment,
         checkout=checkout,
@@ -280,6 +312,7 @@ def _shop_over(till: Till, provider: PaymentProvider) -> PlanShop:
         checkout=checkout,
         refunds=refunds,
         methods=methods,
+        jobs=jobs,
     )
 
 

@@ -9,13 +9,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backend.tests.builders.customers import Customer
+from backend.tests.builders.jobs import Ticks
 from backend.tests.builders.subscriptions import PlanShop
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
+from billing.kit.jobs import Queue, Work
+from billing.subscriptions import jobs
 from billing.subscriptions.errors import RenewalNotPossible, SubscriptionNotFound
-from billing.subscriptions.renewals import LEASE
+from billing.subscriptions.renewals import JOB, LEASE
 from billing.subscriptions.rules import RENEWS_AFTER_MAX, RENEWS_BEFORE
 from billing.subscriptions.service import SubscriptionStatus
 
@@ -51,7 +54,7 @@ class TestRenewing:
     async def test_nothing_is_charged_before_its_time(self, shop: PlanShop, customer: Customer) -> None:
         shop.clock.move(END - RENEWS_BEFORE - shop.clock.now() - timedelta(microseconds=1))
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert await shop.renewals_of(customer) == []
 
@@ -60,7 +63,7 @@ class TestRenewing:
     ) -> None:
         wait_until_due(shop)
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         first, second = await shop.grants(customer)
         assert second["starts_at"] == first["ends_at"] == END
@@ -69,10 +72,10 @@ class TestRenewing:
 
     async def test_a_second_run_changes_nothing(self, shop: PlanShop, customer: Customer) -> None:
         wait_until_due(shop)
-        await shop.renewals.renew()
+        await shop.renew()
 
         shop.clock.move(LEASE)
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert len(await shop.grants(customer)) == 2
         assert len(await shop.charges(customer)) == 2
@@ -80,7 +83,7 @@ class TestRenewing:
     async def test_workers_that_run_at_once_charge_once(self, shop: PlanShop, customer: Customer) -> None:
         wait_until_due(shop)
 
-        await asyncio.gather(*(shop.renewals.renew() for _ in range(4)))
+        await asyncio.gather(*(shop.renew() for _ in range(4)))
 
         assert len(await shop.grants(customer)) == 2
         assert len(await shop.charges(customer)) == 2
@@ -91,7 +94,7 @@ class TestRenewing:
         for _ in range(12):
             last = (await shop.grants(customer))[-1]
             shop.clock.move(last["ends_at"] - RENEWS_BEFORE - shop.clock.now())
-            await shop.renewals.renew()
+            await shop.renew()
 
         grants = await shop.grants(customer)
         assert len(grants) == 13
@@ -101,7 +104,7 @@ class TestRenewing:
     async def test_a_worker_that_was_away_at_the_end_makes_up_for_it(self, shop: PlanShop, customer: Customer) -> None:
         shop.clock.move(END - shop.clock.now() + timedelta(days=1))
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         _, second = await shop.grants(customer)
         assert second["starts_at"] == shop.clock.now()
@@ -109,7 +112,7 @@ class TestRenewing:
     async def test_what_expired_long_ago_is_not_charged(self, shop: PlanShop, customer: Customer) -> None:
         shop.clock.move(END - shop.clock.now() + RENEWS_AFTER_MAX)
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert len(await shop.grants(customer)) == 1
         assert (await shop.standing(customer)).status is SubscriptionStatus.EXPIRED
@@ -120,7 +123,7 @@ class TestRenewing:
         await shop.retired(plan)
         wait_until_due(shop)
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert len(await shop.grants(customer)) == 2
 
@@ -130,7 +133,7 @@ class TestRenewing:
         await shop.renewed_early(customer)
         wait_until_due(shop)
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert await shop.renewals_of(customer) == []
         assert len(await shop.grants(customer)) == 2
@@ -140,7 +143,7 @@ class TestRenewing:
         await shop.bought(customer, other)
         shop.clock.move(timedelta(days=61) - RENEWS_BEFORE)
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert [grant["plan_id"] for grant in await shop.grants(customer)][1:] == [other.id, other.id]
 
@@ -156,7 +159,7 @@ class TestDeclines:
         tried_at = []
         for _ in range(40 * 4):
             before = len(await shop.charges(customer))
-            await shop.renewals.renew()
+            await shop.renew()
             if len(await shop.charges(customer)) > before:
                 tried_at.append(shop.clock.now() - began_at)
             shop.clock.move(timedelta(minutes=15))
@@ -171,7 +174,7 @@ class TestDeclines:
 
         for wait in (0, 1, 6, 24, 24, 24):
             shop.clock.move(timedelta(hours=wait))
-            await shop.renewals.renew()
+            await shop.renew()
 
         told = await shop.till.told(customer)
         assert told.count("subscription.renewal_failed") == 1
@@ -180,12 +183,12 @@ class TestDeclines:
     async def test_a_later_attempt_that_succeeds_renews(self, shop: PlanShop, customer: Customer) -> None:
         await refuse_the_method(shop, customer)
         wait_until_due(shop)
-        await shop.renewals.renew()
+        await shop.renew()
         plan_grants = await shop.grants(customer)
 
         paid = await shop.renewed_early(customer)
         shop.clock.move(timedelta(hours=1))
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert len(plan_grants) == 1
         assert [row["status"] for row in await shop.renewals_of(customer)] == ["superseded"]
@@ -196,7 +199,7 @@ class TestDeclines:
         await shop.methods.remove(customer.principal, method.id, request_id="req_tests")
         wait_until_due(shop)
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert [row["status"] for row in await shop.renewals_of(customer)] == ["given_up"]
         assert len(await shop.charges(customer)) == 1
@@ -209,10 +212,10 @@ class TestUncertainty:
         wait_until_due(shop)
         await shop.yookassa.plan("reset", "create_payment", effect="done", times=3)
 
-        await shop.renewals.renew()
+        await shop.renew()
         before = await shop.grants(customer)
         shop.clock.move(LEASE)
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert len(before) == 1
         assert len(await shop.grants(customer)) == 2
@@ -225,10 +228,10 @@ class TestUncertainty:
         wait_until_due(shop)
         dying = shop.with_provider(EndingProvider(shop.till.provider, ProcessDiedError(), takes_effect=takes_effect))
         with pytest.raises(ProcessDiedError):
-            await dying.renewals.renew()
+            await dying.renew()
 
         shop.clock.move(LEASE)
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert len(await shop.grants(customer)) == 2
         assert len(await shop.charges(customer)) == 2
@@ -237,9 +240,9 @@ class TestUncertainty:
         wait_until_due(shop)
         dying = shop.with_provider(EndingProvider(shop.till.provider, ProcessDiedError()))
         with pytest.raises(ProcessDiedError):
-            await dying.renewals.renew()
+            await dying.renew()
 
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert len(await shop.grants(customer)) == 1
 
@@ -250,7 +253,7 @@ class TestCancelling:
     ) -> None:
         standing = await shop.subscriptions.cancel(customer.principal, is_now=False, request_id="req_tests")
         wait_until_due(shop)
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert standing.status is SubscriptionStatus.CANCELED
         assert (await shop.standing(customer)).paid_until == END
@@ -291,7 +294,7 @@ class TestCancelling:
 
         standing = await shop.subscriptions.resume(customer.principal, method_id=None, request_id="req_tests")
         wait_until_due(shop)
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert (standing.status, standing.will_renew) == (SubscriptionStatus.ACTIVE, True)
         assert len(await shop.grants(customer)) == 2
@@ -301,11 +304,11 @@ class TestCancelling:
     ) -> None:
         await refuse_the_method(shop, customer)
         wait_until_due(shop)
-        await shop.renewals.renew()
+        await shop.renew()
 
         await shop.subscriptions.cancel(customer.principal, is_now=False, request_id="req_tests")
         shop.clock.move(timedelta(hours=1))
-        await shop.renewals.renew()
+        await shop.renew()
 
         assert [row["status"] for row in await shop.renewals_of(customer)] == ["superseded"]
         assert len(await shop.charges(customer)) == 2
@@ -336,3 +339,26 @@ class TestCancelling:
             await shop.subscriptions.cancel(member.principal, is_now=True, request_id="req_tests")
         with pytest.raises(Forbidden):
             await shop.subscriptions.resume(member.principal, method_id=None, request_id="req_tests")
+
+
+class TestTheJobs:
+    async def test_ticks_give_credit_and_enqueue_and_workers_charge(self, shop: PlanShop, customer: Customer) -> None:
+        tasks: dict[str, Work] = {}
+
+        class Remembering(Ticks):
+            def register(self, name: str, queue: Queue, work: Work) -> None:
+                assert queue is Queue.PAYMENT_SYNC
+                tasks[name] = work
+
+        ticks = Remembering()
+        jobs.register(ticks, shop.renewals)
+        wait_until_due(shop)
+
+        await ticks.work["subscriptions.renew"]()
+        (arguments,) = shop.jobs.taken()
+        await tasks[JOB](**arguments)
+        shop.clock.move(END - shop.clock.now())
+        await ticks.work["subscriptions.give_credit"]()
+
+        assert len(await shop.grants(customer)) == 2
+        assert (await shop.balance(customer)).granted == rub("100")

@@ -1,22 +1,27 @@
-"""What the scheduler does for plans: gives the credit of periods that begin, renews those that end."""
+"""What workers and the scheduler do for plans: the credit of periods that begin, the renewal of those that end."""
 
 from __future__ import annotations
 
-from billing.kit.jobs import JobQueue
-from billing.subscriptions.renewals import Renewals
+from billing.kit.jobs import JobQueue, Queue
+from billing.subscriptions.renewals import JOB, Renewals
+from billing.subscriptions.rules import RenewalId
 
 _EVERY_MINUTE = "* * * * * 10"
 _EVERY_MINUTE_TOO = "* * * * * 40"
 
 
 def register(queue: JobQueue, renewals: Renewals) -> None:
-    """Says what runs when; each run is bounded, and what it leaves is the next one's."""
+    """Says what runs when; what one run leaves is the next one's. Whoever waits for a provider does so in its queue."""
+
+    async def charge(renewal_id: str, attempt: str) -> None:
+        await renewals.charge(RenewalId(renewal_id), int(attempt))
 
     async def give_credit() -> None:
         await renewals.give_credit()
 
-    async def renew() -> None:
-        await renewals.renew()
+    async def enqueue_due() -> None:
+        await renewals.enqueue_due()
 
+    queue.register(JOB, Queue.PAYMENT_SYNC, charge)
     queue.register_tick("subscriptions.give_credit", _EVERY_MINUTE, give_credit)
-    queue.register_tick("subscriptions.renew", _EVERY_MINUTE_TOO, renew)
+    queue.register_tick("subscriptions.renew", _EVERY_MINUTE_TOO, enqueue_due)

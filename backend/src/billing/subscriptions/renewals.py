@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import structlog
-
 from billing.customers.rules import AccountId
 from billing.kit.clock import Clock
-from billing.kit.errors import BillingError
 from billing.kit.idempotency import digest_of
 from billing.kit.ids import Ids
+from billing.kit.jobs import JobQueue, Queue
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.payments.beginning import Checkout
 from billing.payments.records import KeyClaim, Payment, Wish
@@ -31,8 +29,7 @@ from billing.subscriptions.service import RETURN_PAGE
 from billing.subscriptions.telling import Telling
 from billing.wallets.alerts import EventKind
 
-_log = structlog.get_logger(__name__)
-
+JOB = "subscriptions.charge_renewal"
 _OPERATION = "plans.renew"
 _ROUND_MAX = 100
 LEASE = timedelta(minutes=10)
@@ -48,6 +45,7 @@ class Renewals:
         begin: Begin,
         clock: Clock,
         ids: Ids,
+        job_queue: JobQueue,
         checkout: Checkout,
         fulfilment: PlanFulfilment,
         methods: SavedMethods,
@@ -56,16 +54,15 @@ class Renewals:
         self._begin = begin
         self._clock = clock
         self._ids = ids
+        self._job_queue = job_queue
         self._checkout = checkout
         self._fulfilment = fulfilment
         self._methods = methods
         self._telling = telling
 
-    async def renew(self) -> int:
-        """Claims the periods that come next, and charges what is due; says how many charges were looked at.
-
-        Raises:
-            ExceptionGroup: some of them met a bug; all others were worked on.
+    async def enqueue_due(self) -> int:
+        """Claims the periods that come next, and puts what is due into the queue of those who wait for providers; says
+        how much that was.
         """
         now = self._clock.now()
         async with self._begin() as uow:
@@ -76,19 +73,30 @@ class Renewals:
             await self._claim(account_id)
         async with self._begin() as uow:
             due = await repository.lease_due_renewals(uow, now=now, until=now + LEASE, limit=_ROUND_MAX)
-        bugs: list[Exception] = []
-        for renewal in due:
-            try:
-                await self._charge(renewal)
-            except BillingError as refusal:
-                # The lease runs out, and the same key is asked about again; a decline was dealt with where it was seen.
-                _log.warning("plan_renewal_uncertain", renewal_id=renewal.id, code=refusal.code)
-            except Exception as bug:  # noqa: BLE001 - one renewal that cannot be made must not keep others waiting
-                bugs.append(bug)
-        if bugs:
-            message = f"{len(bugs)} of {len(due)} renewals failed"
-            raise ExceptionGroup(message, bugs)
+            for renewal in due:
+                await self._job_queue.enqueue(
+                    uow,
+                    JOB,
+                    Queue.PAYMENT_SYNC,
+                    lock=f"plan of {renewal.account_id}",
+                    renewal_id=renewal.id,
+                    attempt=str(renewal.attempt),
+                )
         return len(due)
+
+    async def charge(self, renewal_id: RenewalId, attempt: int) -> None:
+        """Charges one attempt at a renewal, or asks what became of it: the same attempt is the same payment.
+
+        Raises:
+            BillingError: the provider refused, or nobody knows; a decline was dealt with where it was seen, and what is
+                uncertain comes again when the lease has run out.
+        """
+        async with self._begin() as uow:
+            wish = await self._wish(uow, renewal_id, attempt)
+        if wish is not None:
+            digest = digest_of({"subject": wish.subject or ""})
+            key = KeyClaim(_OPERATION, f"{renewal_id}/{attempt}", digest)
+            await self._checkout.begin(wish, key=key, when_new=_nothing_more)
 
     async def give_credit(self) -> int:
         """Puts the included credit of periods that have begun into their wallets; says how many accounts had some."""
@@ -122,36 +130,28 @@ class Renewals:
             )
             await repository.insert_renewal(uow, renewal, at=now)
 
-    async def _charge(self, leased: Renewal) -> None:
-        async with self._begin() as uow:
-            wish = await self._wish(uow, leased)
-        if wish is not None:
-            digest = digest_of({"subject": wish.subject or ""})
-            await self._checkout.begin(
-                wish, key=KeyClaim(_OPERATION, f"{leased.id}/{leased.attempt}", digest), when_new=_nothing_more
-            )
-
-    async def _wish(self, uow: UnitOfWork, leased: Renewal) -> Wish | None:
+    async def _wish(self, uow: UnitOfWork, renewal_id: RenewalId, attempt: int) -> Wish | None:
         """What is to be charged for this attempt; None where it is not needed, or not possible, any more."""
         now = self._clock.now()
-        wanted = await repository.lock_subscription(uow, leased.account_id, now)
-        renewal = await repository.lock_renewal(uow, leased.id)
+        account_id = await repository.account_of_renewal(uow, renewal_id)
+        wanted = await repository.lock_subscription(uow, account_id, now)
+        renewal = await repository.lock_renewal(uow, renewal_id)
         assert renewal is not None, "renewals are never deleted"
-        if renewal.status is not RenewalStatus.OPEN or renewal.attempt != leased.attempt:
+        if renewal.status is not RenewalStatus.OPEN or renewal.attempt != attempt:
             return None
-        last = last_paid(await repository.grants_of(uow, leased.account_id), since=now - RENEWS_AFTER_MAX)
+        last = last_paid(await repository.grants_of(uow, account_id), since=now - RENEWS_AFTER_MAX)
         if not wanted.will_renew or last is None or last.span.ends_at != renewal.starts_at:
             await self._end(uow, renewal, RenewalStatus.SUPERSEDED)
             return None
         method = None
         if wanted.method_id is not None:
-            method = await self._methods.usable(uow, leased.account_id, wanted.method_id)
+            method = await self._methods.usable(uow, account_id, wanted.method_id)
         if method is None:
             await self._end(uow, renewal, RenewalStatus.GIVEN_UP)
             await self._telling.tell_of_renewal(uow, EventKind.SUBSCRIPTION_RENEWAL_FAILED, renewal)
             return None
         return Wish(
-            account_id=leased.account_id,
+            account_id=account_id,
             purpose=SUBSCRIPTION,
             amount=last.plan.terms.price,
             return_page=RETURN_PAGE,

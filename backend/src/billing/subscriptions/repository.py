@@ -295,6 +295,12 @@ async def supersede_renewals(uow: UnitOfWork, account_id: AccountId) -> None:
     )
 
 
+async def account_of_renewal(uow: UnitOfWork, renewal_id: RenewalId) -> AccountId:
+    """Whose renewal it is; the account is locked before its renewal."""
+    query = select(PlanRenewalRow.account_id).where(PlanRenewalRow.id == renewal_id)
+    return AccountId((await uow.connection.execute(query)).scalar_one())
+
+
 async def lock_renewal(uow: UnitOfWork, renewal_id: RenewalId) -> Renewal | None:
     """The renewal, which nobody else moves until the transaction ends."""
     query = select(PlanRenewalRow.__table__).where(PlanRenewalRow.id == renewal_id).with_for_update()

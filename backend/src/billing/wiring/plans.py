@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from billing.customers.audit import AuditTrail
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
+from billing.kit.jobs import JobQueue
 from billing.kit.money import Currency
 from billing.kit.unit_of_work import Begin
 from billing.ledger.service import LedgerService
@@ -51,6 +52,7 @@ def plan_services(
     clock: Clock,
     ids: Ids,
     audit: AuditTrail,
+    job_queue: JobQueue,
     wallets: WalletService,
     fulfilment: PlanFulfilment,
     checkout: Checkout,
@@ -73,6 +75,7 @@ def plan_services(
             begin=begin,
             clock=clock,
             ids=ids,
+            job_queue=job_queue,
             checkout=checkout,
             fulfilment=fulfilment,
             methods=methods,

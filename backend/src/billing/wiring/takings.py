@@ -69,6 +69,7 @@ def takings_of(
             clock=clock,
             ids=ids,
             audit=audit,
+            job_queue=job_queue,
             wallets=wallets,
             fulfilment=plan_grants,
             checkout=checkout,
