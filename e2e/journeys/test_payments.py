@@ -99,6 +99,24 @@ class TestMyBankSaysNo:
         expect(balance.wallet.figure("Available")).to_have_text("RUB 500.00")
 
 
+class TestMyBankAsksWhoIAm:
+    def test_a_wrong_answer_pays_nothing_and_a_right_one_does(self, signed_in_page: Page, site: Site) -> None:
+        balance, payment, _ = set_out_to_pay(signed_in_page, site)
+
+        payment.pay_with_proof()
+        expect(payment.bank_asks).to_be_visible()
+        payment.fail_to_prove()
+        expect(balance.payment.failed).to_contain_text("The RUB 500.00 could not be paid this way.")
+        balance.payment.try_again.click()
+        balance.topup.choose("RUB 500.00")
+        balance.topup.continue_to_payment()
+        payment.pay_with_proof()
+        payment.prove()
+
+        expect(balance.payment.credited).to_be_visible()
+        expect(balance.wallet.figure("Available")).to_have_text("RUB 500.00")
+
+
 class TestILeaveThePaymentPageWithoutPaying:
     def test_nothing_is_credited_and_the_same_payment_can_still_be_paid(
         self, signed_in_page: Page, site: Site, picture: Callable[[str], Path]

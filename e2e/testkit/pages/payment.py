@@ -15,6 +15,10 @@ class PaymentPage:
         self.decline_button: Locator = page.get_by_role("button", name="Decline")
         self.abandon_button: Locator = page.get_by_role("button", name="Abandon")
         self.is_over: Locator = page.get_by_role("status")
+        self.prove_button: Locator = page.get_by_role("button", name="Pay with 3-D Secure")
+        self.bank_asks: Locator = page.get_by_role("heading", name="Your bank asks")
+        self.confirm_button: Locator = page.get_by_role("button", name="Confirm")
+        self.wrong_code_button: Locator = page.get_by_role("button", name="Enter a wrong code")
 
     def pay(self) -> None:
         """The card is good."""
@@ -27,3 +31,15 @@ class PaymentPage:
     def abandon(self) -> None:
         """The customer goes back without paying."""
         self.abandon_button.click()
+
+    def pay_with_proof(self) -> None:
+        """The bank asks first who is paying; what the customer answers there is another step."""
+        self.prove_button.click()
+
+    def prove(self) -> None:
+        """The answer to the bank is right."""
+        self.confirm_button.click()
+
+    def fail_to_prove(self) -> None:
+        """The answer to the bank is wrong."""
+        self.wrong_code_button.click()
