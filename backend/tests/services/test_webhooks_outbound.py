@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -248,6 +248,46 @@ class TestTryingAgain:
 
         (delivery,) = await post.deliveries(ada)
         assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
+
+    async def test_what_a_visit_says_that_was_overtaken_counts_for_nothing(
+        self, post: Post, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+    ) -> None:
+        ada = await post.subscriber()
+        await post.happens(ada.customer)
+        post.fail(times=2)
+
+        async def two_attempts_elsewhere() -> None:
+            await post.deliver(ada)
+            clock.move(5 * SECONDS)
+            await post.deliver(ada)
+
+        async with open_post(
+            begin=begin,
+            clock=clock,
+            ids=ids,
+            job_queue=job_queue,
+            receiver=post.receiver,
+            carrier=_Overtaken(two_attempts_elsewhere),
+        ) as slow:
+            await slow.deliver(ada)
+
+        (delivery,) = await post.deliveries(ada)
+        assert (delivery.attempts, delivery.last_status) == (2, 500)
+
+
+class _Overtaken:
+    """Carries nothing until others have been there, and then says that it was refused."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        self._meanwhile = meanwhile
+
+    async def carry(self, url: str, *, headers: Any, body: bytes) -> Answer:
+        """Waits for the others."""
+        assert url
+        assert headers
+        assert body
+        await self._meanwhile()
+        return Answer(Outcome.REFUSED, 503)
 
 
 class _Dying:
