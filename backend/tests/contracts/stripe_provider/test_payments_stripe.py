@@ -169,6 +169,16 @@ class TestWhatAPaymentIs:
 
 
 class TestHowASessionGoes:
+    async def test_begun_again_under_its_key_it_is_shown_as_it_is_now(
+        self, provider: StripeProvider, backstage: SimulatedStripe, order: PaymentOrder
+    ) -> None:
+        first = await provider.create_payment(order)
+        await backstage.pay(first.id)
+
+        again = await provider.create_payment(order)
+
+        assert (again.id, again.status, again.confirmation_url) == (first.id, ProviderStatus.SUCCEEDED, None)
+
     async def test_a_refused_card_is_no_end(
         self, provider: StripeProvider, backstage: SimulatedStripe, order: PaymentOrder
     ) -> None:
