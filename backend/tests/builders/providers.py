@@ -97,8 +97,10 @@ class ProviderUnderTest:
     """One provider, fresh for one test."""
 
     provider: PaymentProvider
+    once: PaymentProvider
+    """The same without repetitions."""
     impatient: PaymentProvider
-    """The same with a third of a second for everything and no repetition."""
+    """The same with a third of a second for everything, too, for what would never end."""
     abilities: frozenset[Ability]
     unknown_payment: ProviderPaymentId
     """Well formed, and nobody's."""

@@ -226,10 +226,13 @@ async def stripe_under_test() -> AsyncIterator[Opening]:
         @asynccontextmanager
         async def opening() -> AsyncIterator[SimulatedProvider]:
             stripe = await simulator.fresh()
-            provider, impatient = stripe.provider(), stripe.provider(IMPATIENT)
+            provider, once, impatient = (
+                stripe.provider(budget) for budget in (QUICK, replace(QUICK, retries_max=0), IMPATIENT)
+            )
             try:
                 yield SimulatedProvider(
                     provider=provider,
+                    once=once,
                     impatient=impatient,
                     abilities=_ABILITIES,
                     unknown_payment=_UNKNOWN_PAYMENT,
@@ -238,6 +241,7 @@ async def stripe_under_test() -> AsyncIterator[Opening]:
                 )
             finally:
                 await provider.aclose()
+                await once.aclose()
                 await impatient.aclose()
 
         yield opening
@@ -251,6 +255,7 @@ async def _in_the_sandbox(environ: Mapping[str, str]) -> AsyncIterator[ProviderU
     try:
         yield ProviderUnderTest(
             provider=provider,
+            once=provider,
             impatient=provider,
             abilities=_ABILITIES,
             unknown_payment=_UNKNOWN_PAYMENT,

@@ -263,10 +263,13 @@ async def yookassa_under_test() -> AsyncIterator[Opening]:
         @asynccontextmanager
         async def opening() -> AsyncIterator[SimulatedProvider]:
             yookassa = await simulator.fresh()
-            provider, impatient = yookassa.provider(), yookassa.provider(IMPATIENT)
+            provider, once, impatient = (
+                yookassa.provider(budget) for budget in (QUICK, replace(QUICK, retries_max=0), IMPATIENT)
+            )
             try:
                 yield SimulatedProvider(
                     provider=provider,
+                    once=once,
                     impatient=impatient,
                     abilities=frozenset({Ability.RECEIPTS}),
                     unknown_payment=_UNKNOWN_PAYMENT,
@@ -275,6 +278,7 @@ async def yookassa_under_test() -> AsyncIterator[Opening]:
                 )
             finally:
                 await provider.aclose()
+                await once.aclose()
                 await impatient.aclose()
 
         yield opening
@@ -291,6 +295,7 @@ async def _in_the_sandbox(environ: Mapping[str, str]) -> AsyncIterator[ProviderU
     try:
         yield ProviderUnderTest(
             provider=provider,
+            once=provider,
             impatient=provider,
             abilities=frozenset({Ability.RECEIPTS}),
             unknown_payment=_UNKNOWN_PAYMENT,
