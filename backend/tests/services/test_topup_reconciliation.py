@@ -231,6 +231,20 @@ class TestEachKind:
 
         assert (found.kind, found.theirs["fee"]) == (DifferenceKind.FEE, str(rub("17.50")))
 
+    async def test_fee_stays_as_it_was_booked_whatever_else_is_booked(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.as_owner("UPDATE payments SET fee_micros = 1 WHERE id = :id", id=payment_id)
+        await caretaker.till.yookassa.refund_in_cabinet(await caretaker.till.yookassa.only_payment_id(), rub("1"))
+        await caretaker.till.notified(await caretaker.till.yookassa.notification("refund.succeeded"))
+
+        found = (await only_difference(caretaker, window)).difference
+
+        row = await caretaker.till.row(payment_id)
+        assert found.kind is DifferenceKind.FEE
+        assert (row["fee_micros"], row["refunded_micros"]) == (1, rub("1").micros)
+
     async def test_refund_that_only_we_have(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
         payment_id = await credited(caretaker, customer)
         await caretaker.as_owner(
