@@ -125,6 +125,26 @@ class TestLeavingOff:
         assert (await garage.standing(customer)).auto_topup.off_reason == "account_closed"
         assert await garage.charges(customer) == []
 
+    async def test_but_nobody_is_told_of_a_decline_that_comes_after_its_owner_turned_it_off(
+        self, garage: Garage
+    ) -> None:
+        customer = await garage.low()
+        (method,) = await garage.methods.methods_of(customer.principal)
+        await garage.yookassa.refuse_method(method.ref.id)
+        for wait in (timedelta(), timedelta(hours=1)):
+            garage.clock.move(wait)
+            await garage.tick(customer)
+        garage.clock.move(timedelta(hours=6))
+        await garage.yookassa.plan("reset", "create_payment", effect="done", times=3)
+        await garage.tick(customer)
+
+        await garage.auto_topups.turn_off(customer.principal, request_id="req_1")
+        await garage.runs.run(customer.account.id, garage.clock.now())
+
+        agreed = (await garage.standing(customer)).auto_topup
+        assert (agreed.off_reason, agreed.pace.declines) == ("turned_off", 3)
+        assert await garage.told(customer) == []
+
     async def test_when_its_method_was_removed_after_the_job_was_given_out(self, garage: Garage) -> None:
         customer = await garage.low()
         await garage.runs.enqueue_due()
