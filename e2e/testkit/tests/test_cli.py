@@ -38,6 +38,12 @@ class TestReadiness:
 
         assert answer.json()["account_id"] == "42"
 
+    def test_stripe_serves_the_named_account(self) -> None:
+        with simulator("stripe", "--account-id", "acct_42", "--secret-key", "sk_test_42") as (_, url):
+            answer = httpx.get(f"{url}/v1/account", headers={"Authorization": "Bearer sk_test_42"})
+
+        assert answer.json()["id"] == "acct_42"
+
     def test_the_webhook_can_be_set_from_the_start(self) -> None:
         webhook = ["--webhook-url", "http://127.0.0.1:9/hook", "--webhook-source-address", "127.0.0.2"]
         extras = ["--webhook-query", "token=a=b", "--webhook-header", "X-Relay=r1"]
