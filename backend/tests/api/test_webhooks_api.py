@@ -6,6 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from sqlalchemy.engine import URL
 
 from backend.tests.builders.counter import YOOKASSA_ADDRESS, Counter, open_counter
 from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
+from billing.webhooks.signatures import sign
 
 pytestmark = pytest.mark.trust
 
@@ -258,6 +260,32 @@ class TestTrust:
             closed.caller(peer=YOOKASSA_ADDRESS) as caller,
         ):
             answer = await caller.post(DOOR, json=notification())
+
+        assert code_of(answer) == (503, "webhook_not_configured")
+
+
+class TestTheDoorOfAProviderThatDoesNotCollectHere:
+    async def test_takes_nothing_while_its_signing_secret_is_not_set_and_readiness_does_not_mind(
+        self, counter: Counter, provider: httpx.AsyncClient
+    ) -> None:
+        answer = await provider.post("/webhooks/stripe", json=notification())
+        ready = await provider.get("/readyz")
+
+        assert code_of(answer) == (503, "webhook_not_configured")
+        assert ready.json()["checks"]["webhooks"]["ok"]
+        assert counter.services.settings.webhooks.is_stripe_signature_checked
+
+    async def test_takes_nothing_even_when_it_is_signed(self, database_url: URL, yookassa: SimulatedYookassa) -> None:
+        content = json.dumps(notification(id="evt_1")).encode()
+        signature = sign(content, b"whsec_0123456789", at=datetime.now(UTC)).decode()
+
+        async with (
+            open_counter(database_url, yookassa, BILLING_WEBHOOK_STRIPE_SIGNING_SECRETS="whsec_0123456789") as open_,
+            open_.caller() as caller,
+        ):
+            answer = await caller.post(
+                "/webhooks/stripe", content=content, headers={**JSON, "Stripe-Signature": signature}
+            )
 
         assert code_of(answer) == (503, "webhook_not_configured")
 

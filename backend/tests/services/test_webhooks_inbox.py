@@ -13,11 +13,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
+from backend.tests.builders.jobs import HandTicked
 from backend.tests.fakes.clock import NOON, StoppedClock
 from backend.tests.fakes.payment_provider import ProcessDiedError
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue, Queue
 from billing.kit.unit_of_work import Begin, UnitOfWork
+from billing.webhooks import jobs
 from billing.webhooks.errors import WebhookMalformed, WebhookNotConfigured
 from billing.webhooks.ports import Handling, Verdict
 from billing.webhooks.service import InboxService
@@ -275,6 +277,19 @@ class TestHandingOver:
         clock.move(timedelta(minutes=10))
 
         await asyncio.gather(*(inbox.service.hand_over_due() for _ in range(5)))
+
+        (message,) = await inbox.messages()
+        assert message["jobs"] == 2
+
+
+class TestTheTick:
+    async def test_puts_back_what_is_due(self, inbox: Inbox, clock: StoppedClock, database_url: URL) -> None:
+        queue = HandTicked(database_url)
+        jobs.register(queue, inbox.service)
+        await inbox.received()
+        clock.move(timedelta(minutes=10))
+
+        await queue.ticks["webhooks.hand_over_due"]()
 
         (message,) = await inbox.messages()
         assert message["jobs"] == 2
