@@ -23,7 +23,7 @@ from billing.webhooks.outbound.replays import ReplayOrder, Replays
 from billing.webhooks.outbound.rules import DeliveryStatus
 from testkit.simulators.remote import ReceiverRemote
 
-pytestmark = pytest.mark.trust
+pytestmark = [pytest.mark.trust, pytest.mark.slow]
 
 _ENTRY = text(
     "SELECT action, reason, after, actor_account_id, actor_operator_role FROM audit_entries"

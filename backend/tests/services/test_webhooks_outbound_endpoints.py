@@ -39,7 +39,7 @@ from billing.webhooks.outbound.rules import DeliveryStatus, WantedEndpoint
 from billing.webhooks.outbound.signing import SigningKeys
 from testkit.simulators.remote import ReceiverRemote
 
-pytestmark = pytest.mark.trust
+pytestmark = [pytest.mark.trust, pytest.mark.slow]
 
 URL = "https://hooks.example/billing"
 _ROWS = text(

@@ -28,7 +28,7 @@ from billing.webhooks.outbound.errors import (
 from billing.webhooks.outbound.replays import ReplayOrder
 from testkit.simulators.remote import ReceiverRemote
 
-pytestmark = pytest.mark.trust
+pytestmark = [pytest.mark.trust, pytest.mark.slow]
 
 _FILL = text(
     "INSERT INTO webhook_deliveries (id, endpoint_id, message_id, is_replay, status, attempts, created_at, due_at)"
