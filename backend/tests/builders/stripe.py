@@ -33,6 +33,8 @@ SANDBOX_KEY = "BILLING_SANDBOX_STRIPE_KEY"
 _ABILITIES = frozenset({Ability.CALLS_OFF_UNPAID, Ability.DISPUTES})
 _UNKNOWN_PAYMENT = ProviderPaymentId("cs_test_nobodys")
 _UNKNOWN_REFUND = ProviderRefundId("re_nobodys")
+# The first use asks for the account too, so that a busy machine has twice as many occasions to be late.
+HURRIED = replace(IMPATIENT, connect_seconds=0.6, total_seconds=0.6)
 USD = Currency("USD")
 RETURN_URL = "https://shop.example/chat/billing/topups/x/return"
 _SEEDS = itertools.count(1)  # two simulators of one run must not give out the same ids

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from backend.tests.builders.stripe import RETURN_URL, SECRET_KEY, SimulatedStripe, simulated_stripe, usd
-from backend.tests.builders.yookassa import IMPATIENT
+from backend.tests.builders.stripe import HURRIED, RETURN_URL, SECRET_KEY, SimulatedStripe, simulated_stripe, usd
 from billing.kit.ids import Ids
 from billing.payments.adapters.stripe import StripeProvider
 from billing.payments.ports import PaymentOrder
@@ -36,8 +35,8 @@ async def provider(backstage: SimulatedStripe) -> AsyncIterator[StripeProvider]:
 
 @pytest.fixture
 async def impatient(backstage: SimulatedStripe) -> AsyncIterator[StripeProvider]:
-    """Our adapter with a third of a second for everything and no second attempt."""
-    provider = backstage.provider(IMPATIENT)
+    """Our adapter with little time for everything and no second attempt."""
+    provider = backstage.provider(HURRIED)
     yield provider
     await provider.aclose()
 
