@@ -121,15 +121,23 @@ async def only_difference(caretaker: Caretaker, window: Window) -> RecordedDiffe
 async def open_caretaker(
     simulator: SimulatedYookassa, engine: AsyncEngine, url: URL, clock: StoppedClock, ids: Ids
 ) -> AsyncIterator[Caretaker]:
-    """A till with its caretakers; what earlier tests left in this database is never due."""
+    """A till with its caretakers; what earlier tests left in this database is never due, and of another shop."""
     begin, job_queue = units_of_work(engine), JobQueue(url)
     ground = Ground(engine, begin, clock, ids, AuditTrail(clock, ids))
-    async with begin() as uow:
-        for row in (PaymentRow, RefundRow):
-            await uow.connection.execute(update(row).where(row.next_check_at.is_not(None)).values(next_check_at=_NEVER))
+    await _put_aside_what_others_left(url)
     async with open_till(simulator, begin, clock, ids, job_queue) as till:
         parts = payment_parts(clock=clock, ids=ids, wallets=till.wallets, topup_ttl_days=365)
         yield _caretaker(till, ground, parts, url, job_queue, till.provider)
+
+
+async def _put_aside_what_others_left(url: URL) -> None:
+    """Tests move the clock, so that what they left may have begun at any time around now."""
+    engine = owner_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(update(PaymentRow).values(shop_id="of an earlier test"))
+        for row in (PaymentRow, RefundRow):
+            await connection.execute(update(row).where(row.next_check_at.is_not(None)).values(next_check_at=_NEVER))
+    await engine.dispose()
 
 
 @asynccontextmanager
