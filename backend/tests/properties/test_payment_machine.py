@@ -38,6 +38,6 @@ class TestPayments:
             pass
 
         Machine.ground, Machine.tally, Machine.shop = ground, Tally(), shop
-        run_machine(Machine, shard=1, share=2)
+        run_machine(Machine, shard=1, share=5)
 
-        require_diligence(Machine.tally, share=2)
+        require_diligence(Machine.tally, share=5)
