@@ -24,8 +24,8 @@ _MADE_BY = "<!-- Made from the code by `nox -s docs`; a test compares the two. -
 
 _ABOUT_SETTINGS = """\
 An unknown `BILLING_…` variable is an error, so that a misspelt one is not silently ignored; those of the gate
-(`BILLING_COVERAGE_…`), the probe (`BILLING_PROBE_…`) and the tests against providers' sandboxes (`BILLING_SANDBOX_…`) are
-passed over. An empty variable counts as unset.
+(`BILLING_COVERAGE_…`), the probe (`BILLING_PROBE_…`) and the tests against providers' sandboxes
+(`BILLING_SANDBOX_…`) are passed over. An empty variable counts as unset.
 Secrets are never shown in messages or logs."""
 _ABOUT_THE_CHART = """\
 The entries of every transfer sum to zero, and so does the whole ledger. A positive balance of a wallet's account is

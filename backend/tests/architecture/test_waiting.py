@@ -15,7 +15,7 @@ _WAITS = frozenset({"time.sleep", "asyncio.sleep", "anyio.sleep", "trio.sleep", 
 MAY_WAIT = {
     "backend/benchmarks/gateway.py": "looks at a process's memory ten times a second while it is under load",
     "backend/benchmarks/gateway_contenders.py": "a server that starts has no way to call us; bounded by a deadline",
-    "backend/benchmarks/webhook_burst.py": "keeps a pace, looks when rows change, and at a server that starts; all bounded",
+    "backend/benchmarks/webhook_burst.py": "keeps a pace, looks when rows change and at a server that starts; bounded",
     "backend/tests/builders/jobs.py": "rows of the job queue tell nobody when they change; 15 s at the most",
     "backend/tests/contracts/test_gateway_http_upstream.py": "a provider that answers drop by drop",
     "backend/tests/contracts/test_webhooks_carrier.py": "a receiver that answers header by header",

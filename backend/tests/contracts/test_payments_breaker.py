@@ -283,3 +283,15 @@ class TestPatience:
         with pytest.raises(ProviderUnavailable) as refused:
             await provider.call()
         assert refused.value.retry_after_seconds == 3
+
+    async def test_a_failure_keeps_what_caused_it(self, breaker: CircuitBreaker) -> None:
+        broken_wire = OSError("broken wire")
+
+        async def attempt(_: float) -> str:
+            message = "Nobody answers."
+            raise ProviderAmbiguous(message) from broken_wire
+
+        with pytest.raises(ProviderAmbiguous) as failed:
+            await ProviderCalls(ONCE, breaker).change(attempt)
+
+        assert failed.value.__cause__ is broken_wire

@@ -235,7 +235,8 @@ class TestCreditingOnce:
 
         async with begin() as uow:
             booked = await uow.connection.execute(
-                text("SELECT id, reference FROM ledger_transfers WHERE reference = :id AND kind = 'credit'"), {"id": topup.payment_id}
+                text("SELECT id, reference FROM ledger_transfers WHERE reference = :id AND kind = 'credit'"),
+                {"id": topup.payment_id},
             )
             wallet_id = await till.wallets.of_account(uow, customer.account.id, RUB)
         assert booked.all() == [(f"{wallet_id}/credit:{topup.payment_id}", topup.payment_id)]

@@ -127,7 +127,10 @@ _UPGRADE: tuple[str, ...] = (
     # The terms of a plan and the bounds of a period that was paid for are nobody's to change.
     "GRANT SELECT, INSERT, UPDATE (retired_at) ON plans TO billing_app",
     "GRANT SELECT, INSERT, UPDATE (will_renew, method_id, canceled_at) ON plan_subscriptions TO billing_app",
-    "GRANT SELECT, INSERT, UPDATE (credit_given_at, credit_taken_micros, ended_at, end_reason) ON plan_grants TO billing_app",
+    """
+    GRANT SELECT, INSERT, UPDATE (credit_given_at, credit_taken_micros, ended_at, end_reason) ON plan_grants
+    TO billing_app
+    """,
     "GRANT SELECT, INSERT, UPDATE (attempt, status, due_at) ON plan_renewals TO billing_app",
 )
 

@@ -82,7 +82,9 @@ class ProviderCalls:
                     uncertainty = failure
                 wait_seconds = self._wait_seconds(failure, retries)
                 if retries == self._budget.retries_max or not _is_worth_a_retry(failure, wait_seconds, deadline):
-                    raise (uncertainty or failure) from failure
+                    if uncertainty is None or uncertainty is failure:
+                        raise
+                    raise uncertainty from failure
             retries += 1
             await asyncio.sleep(wait_seconds)
 
