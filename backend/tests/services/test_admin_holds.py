@@ -38,7 +38,7 @@ from billing.wallets.oversight import HoldOversight
 from billing.wallets.rules import OperationId, WalletId
 from billing.wallets.settings import WalletSettings
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 TTL = timedelta(seconds=WalletSettings().hold_ttl_seconds)
 

@@ -20,7 +20,7 @@ from billing.gateway.errors import (
 from billing.gateway.rules.routes import ModelRoute, RouteTable
 from billing.pricing.seed import DEMO_LARGE, DEMO_SMALL
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 SMALL_IN, SMALL_OUT = 60, 240
 GOOD = Script(

@@ -19,7 +19,7 @@ from billing.kit.money import Money
 from billing.pricing.rules import Unit
 from billing.usage.rules import BillingSource, UsageEvent
 
-pytestmark = pytest.mark.money
+pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 CHARGES = {"charge", "late_charge"}
 
