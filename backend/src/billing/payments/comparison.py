@@ -44,6 +44,8 @@ class DifferenceKind(StrEnum):
     """What was given back differs."""
     FEE = "fee"
     """What the provider keeps for its work differs from what we booked."""
+    UNREADABLE = "unreadable"
+    """The provider has something whose record makes no sense to us."""
 
 
 class Resolution(StrEnum):
@@ -151,6 +153,11 @@ def difference_without_object(booked: Payment) -> Difference | None:
     )
 
 
+def unreadable(object_id: str, payment_id: str | None = None) -> Difference:
+    """An object of the provider's of which we understand no more than its name."""
+    return Difference(DifferenceKind.UNREADABLE, object_id, payment_id)
+
+
 def payment_differences(booked: Payment, seen: ProviderPayment) -> tuple[Difference, ...]:
     """All that differs between our row and the provider's payment of it, in a fixed order.
 
@@ -163,7 +170,8 @@ def payment_differences(booked: Payment, seen: ProviderPayment) -> tuple[Differe
 
 def refund_difference(booked: Refund, seen: ProviderRefund) -> Difference | None:
     """What differs between our row of a refund and the provider's refund."""
-    if (booked.amount, booked.state.value) == (seen.amount, seen.status.value):
+    is_same = booked.provider_refund_id in {None, seen.id}
+    if is_same and (booked.amount, booked.state.value) == (seen.amount, seen.status.value):
         return None
     ours, theirs = facts_of_booked_refund(booked), facts_of_refund(seen)
     return Difference(DifferenceKind.REFUND, seen.id, booked.payment_id, ours, theirs)

@@ -22,6 +22,7 @@ BillingError
     ├── ProviderUnavailable    it could not be reached, or could not work; nothing happened there
     ├── ProviderAmbiguous      nobody knows whether it happened; ask again with the same key
     ├── ProviderMalformed      it answered, and the answer makes no sense; what happened is as uncertain
+    │   └── ProviderListHoles  single objects of a list make no sense; all others were given
     └── ProviderObjectUnknown  it has no such object
 """
 
@@ -231,6 +232,17 @@ class ProviderMalformed(ProviderFailure):
     """The provider's answer is not what its documentation promises; a change that was asked for may have happened."""
 
     code = "provider_malformed"
+
+
+class ProviderListHoles(ProviderMalformed):
+    """Single objects of a list make no sense; it is raised at the list's end, after all others were given.
+
+    `objects` has the provider's ids of them, each once; what has no id that can be one is called `unnamed`.
+    """
+
+    def __init__(self, objects: tuple[str, ...]) -> None:
+        super().__init__("The payment provider's list has objects that cannot be understood.")
+        self.objects = objects
 
 
 class ProviderObjectUnknown(ProviderFailure):

@@ -25,8 +25,15 @@ from billing.payments.comparison import (
     refund_without_object,
     refund_without_row,
     unbooked_fee,
+    unreadable,
 )
-from billing.payments.errors import ProviderObjectUnknown
+from billing.payments.errors import (
+    PaymentUnderReview,
+    ProviderListHoles,
+    ProviderMalformed,
+    ProviderObjectUnknown,
+    ProviderRejected,
+)
 from billing.payments.ports import PaymentProvider, ProviderPayment, ProviderRefund
 from billing.payments.provider_states import ProviderStates
 from billing.payments.read_back import ReadBack
@@ -35,6 +42,9 @@ from billing.payments.records import Payment, Refund
 _log = structlog.get_logger(__name__)
 
 _HEALED_BY_BOOKING = frozenset({DifferenceKind.STATUS, DifferenceKind.REFUND})
+
+_ABOUT_ONE = (PaymentUnderReview, ProviderMalformed, ProviderObjectUnknown, ProviderRejected)
+"""What says something about the one object that was asked about, and nothing about the others."""
 
 T = TypeVar("T", ProviderPayment, ProviderRefund)
 
@@ -78,15 +88,23 @@ class Matcher:
             ProviderFailure: the provider could not be asked; what was found by then stays listed.
         """
         found = Findings()
-        seen = self._provider.list_payments(since=window.since, until=window.until)
+        seen = _Listing(self._provider.list_payments(since=window.since, until=window.until))
         async for payments in _batches(seen, self._at_once):
             await self._match_payments(payments, found)
+        await self._list_holes(seen.holes, found.payments, found)
         await self._match_our_payments(window, found)
-        given_back = self._provider.list_refunds(since=window.since, until=window.until)
+        given_back = _Listing(self._provider.list_refunds(since=window.since, until=window.until))
         async for refunds in _batches(given_back, self._at_once):
             await self._match_refunds(refunds, found)
+        await self._list_holes(given_back.holes, found.refunds, found)
         await self._match_our_refunds(window, found)
         return found
+
+    async def _list_holes(self, holes: Sequence[str], met: set[str], found: Findings) -> None:
+        """What the list has and nobody understands; it was met, so that it is not asked for by its name as well."""
+        met.update(holes)
+        for hole in holes:
+            await self._list(unreadable(hole), found)
 
     async def _match_payments(self, seen: Sequence[ProviderPayment], found: Findings) -> None:
         found.payments.update(one.id for one in seen)
@@ -110,9 +128,17 @@ class Matcher:
             await self._list(difference, found)
 
     async def _booked(self, row: Payment, seen: ProviderPayment) -> tuple[ProviderPayment, Payment]:
-        """Both sides, after what the provider says now has been booked."""
-        applied = await self._read_back.named(seen.id, with_all=True)
-        fresh = await self._provider.get_payment(seen.id)
+        """Both sides, after what the provider says now has been booked; as they were, where that cannot be.
+
+        A payment that is odd, or whose purpose does not take its money, stays a difference; it must not keep the others
+        from being compared.
+        """
+        try:
+            applied = await self._read_back.named(seen.id, with_all=True)
+            fresh = await self._provider.get_payment(seen.id)
+        except _ABOUT_ONE as failure:
+            _log.warning("payment_not_healed", payment_id=row.id, code=failure.code)
+            return seen, row
         return fresh, row if applied is None else applied.payment
 
     async def _match_our_payments(self, window: Window, found: Findings) -> None:
@@ -136,6 +162,8 @@ class Matcher:
             seen = await self._provider.get_payment(row.provider_payment_id)
         except ProviderObjectUnknown:
             await self._list(difference_without_object(row), found)
+        except ProviderMalformed:
+            await self._list(unreadable(row.provider_payment_id, row.id), found)
         else:
             await self._match_payment(row, seen, found)
 
@@ -149,13 +177,27 @@ class Matcher:
         difference = refund_without_row(seen, None) if row is None else refund_difference(row, seen)
         if difference is None:
             return
-        applied = await self._read_back.named(seen.payment_id, with_all=True)
-        fresh = await self._provider.get_refund(seen.id)
+        payment = await self._payment_behind(seen)
+        fresh = await self._fresh(seen)
         row = _row_of(fresh, await self._refund_rows_of([fresh]))
-        payment = None if applied is None else applied.payment
         difference = refund_without_row(fresh, payment) if row is None else refund_difference(row, fresh)
         found.healed += difference is None
         await self._list(difference, found)
+
+    async def _payment_behind(self, seen: ProviderRefund) -> Payment | None:
+        """Our payment that was given back, with what the provider says now booked; None where that cannot be."""
+        try:
+            applied = await self._read_back.named(seen.payment_id, with_all=True)
+        except _ABOUT_ONE as failure:
+            _log.warning("refund_not_healed", provider_refund_id=seen.id, code=failure.code)
+            return None
+        return None if applied is None else applied.payment
+
+    async def _fresh(self, seen: ProviderRefund) -> ProviderRefund:
+        try:
+            return await self._provider.get_refund(seen.id)
+        except _ABOUT_ONE:
+            return seen
 
     async def _match_our_refunds(self, window: Window, found: Findings) -> None:
         after = None
@@ -177,6 +219,8 @@ class Matcher:
             seen = await self._provider.get_refund(row.provider_refund_id)
         except ProviderObjectUnknown:
             await self._list(refund_without_object(row), found)
+        except ProviderMalformed:
+            await self._list(unreadable(row.provider_refund_id, row.payment_id), found)
         else:
             await self._match_refund(row, seen, found)
 
@@ -226,6 +270,21 @@ def _row_of(seen: ProviderRefund, rows: Sequence[Refund]) -> Refund | None:
     """Our row: by the provider's name, or by ours where its answer never reached us."""
     by_name = next((row for row in rows if row.provider_refund_id == seen.id), None)
     return by_name or next((row for row in rows if row.id == seen.refund_id), None)
+
+
+class _Listing(AsyncIterator[T]):
+    """A provider's list; what of it makes no sense is in `holes` once it has been read to its end."""
+
+    def __init__(self, behind: AsyncIterator[T]) -> None:
+        self._behind: AsyncIterator[T] = behind
+        self.holes: tuple[str, ...] = ()
+
+    async def __anext__(self) -> T:
+        try:
+            return await anext(self._behind)
+        except ProviderListHoles as holes:
+            self.holes = holes.objects
+            raise StopAsyncIteration from holes
 
 
 async def _batches(objects: AsyncIterator[T], size: int) -> AsyncIterator[list[T]]:

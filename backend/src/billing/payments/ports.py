@@ -253,6 +253,7 @@ class PaymentProvider(Protocol):
         """The shop's payments that were begun in this half-open time, fetched page by page as they are read.
 
         Raises:
+            ProviderListHoles: at the end, after all others: single objects make no sense.
             ProviderFailure: while reading, it could not be asked.
         """
         ...
@@ -261,6 +262,7 @@ class PaymentProvider(Protocol):
         """The shop's refunds that were begun in this half-open time, fetched page by page as they are read.
 
         Raises:
+            ProviderListHoles: at the end, after all others: single objects make no sense.
             ProviderFailure: while reading, it could not be asked.
         """
         ...

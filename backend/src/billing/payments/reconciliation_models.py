@@ -41,7 +41,7 @@ class ReconciliationDifferenceRow(Table):
     __table_args__ = (
         CheckConstraint(
             "kind IN ('missing_here', 'foreign', 'missing_there', 'identity', 'amount', 'currency', 'status', "
-            "'refund', 'fee')",
+            "'refund', 'fee', 'unreadable')",
             name="kind",
         ),
         CheckConstraint("resolution IN ('adopted', 'accepted', 'ignored')", name="resolution"),

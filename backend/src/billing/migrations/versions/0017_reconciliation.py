@@ -56,7 +56,7 @@ _UPGRADE: tuple[str, ...] = (
         CONSTRAINT pk_reconciliation_differences PRIMARY KEY (id),
         CONSTRAINT ck_reconciliation_differences_kind
             CHECK (kind IN ('missing_here', 'foreign', 'missing_there', 'identity', 'amount', 'currency', 'status',
-                            'refund', 'fee')),
+                            'refund', 'fee', 'unreadable')),
         CONSTRAINT ck_reconciliation_differences_resolution CHECK (resolution IN ('adopted', 'accepted', 'ignored')),
         CONSTRAINT ck_reconciliation_differences_resolved_at CHECK ((resolution IS NULL) = (resolved_at IS NULL))
     )

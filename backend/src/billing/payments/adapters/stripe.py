@@ -20,6 +20,7 @@ import stripe
 from billing.kit.money import Money
 from billing.payments.adapters.breaker import CircuitBreaker
 from billing.payments.adapters.calls import Budget, ProviderCalls
+from billing.payments.adapters.lists import readable
 from billing.payments.adapters.stripe_calls import Body, StripeCalls
 from billing.payments.adapters.stripe_events import as_event
 from billing.payments.adapters.stripe_http import StripeConnections
@@ -179,7 +180,7 @@ class StripeProvider:
         """The refund as it is now."""
         wanted = parse_provider_refund_id(refund_id)
         body = await self._calls.ask(lambda: self._api.refunds.retrieve_async(wanted))
-        return as_refund(body, payment_id=await self._payment_of(body))
+        return await self._refund(body)
 
     async def refunds_of(self, payment_id: ProviderPaymentId) -> tuple[ProviderRefund, ...]:
         """The payment's refunds."""
@@ -194,19 +195,15 @@ class StripeProvider:
 
     async def list_payments(self, *, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
         """The account's payments of this time: its Checkout sessions, then the intents behind which there is none."""
-        created = _within(since, until)
-        sessions = {"created": created, "expand": [f"data.{SESSION_EXPANSION}"]}
-        async for body in self._calls.items(self._api.checkout.sessions.list_async, sessions):
-            yield await self._payment(body)
-        intents = {"created": created, "expand": [f"data.{INTENT_EXPANSION}"]}
-        async for body in self._calls.items(self._api.payment_intents.list_async, intents):
-            if await self._stands_alone(body):
-                yield await self._payment(body)
+        async for payment in readable(self._begun(_within(since, until)), self._payment_alone):
+            if payment is not None:
+                yield payment
 
     async def list_refunds(self, *, since: datetime, until: datetime) -> AsyncIterator[ProviderRefund]:
         """The account's refunds of this time, newest first."""
-        async for body in self._calls.items(self._api.refunds.list_async, {"created": _within(since, until)}):
-            yield as_refund(body, payment_id=await self._payment_of(body))
+        found = self._calls.items(self._api.refunds.list_async, {"created": _within(since, until)})
+        async for refund in readable(found, self._refund):
+            yield refund
 
     def parse_event(self, body: str) -> ProviderEvent:
         """What an event claims."""
@@ -218,6 +215,24 @@ class StripeProvider:
         if not payment.is_disputed:
             return payment
         return replace(payment, is_disputed=bool(await self.disputes_of(payment.id)))
+
+    async def _begun(self, created: dict[str, int]) -> AsyncIterator[Body]:
+        """Sessions and intents of this time; whose they are is asked first, because it is not about any one of them."""
+        await self._shop()
+        sessions = {"created": created, "expand": [f"data.{SESSION_EXPANSION}"]}
+        async for body in self._calls.items(self._api.checkout.sessions.list_async, sessions):
+            yield body
+        intents = {"created": created, "expand": [f"data.{INTENT_EXPANSION}"]}
+        async for body in self._calls.items(self._api.payment_intents.list_async, intents):
+            yield body
+
+    async def _payment_alone(self, body: Body) -> ProviderPayment | None:
+        """The payment; None for the intent behind a session, which is a payment already."""
+        is_session = understood(Named, body).id.startswith(SESSION_PREFIX)
+        return await self._payment(body) if is_session or await self._stands_alone(body) else None
+
+    async def _refund(self, body: Body) -> ProviderRefund:
+        return as_refund(body, payment_id=await self._payment_of(body))
 
     async def _shop(self) -> str:
         """The account that our key opens, asked once: its objects do not say whose they are."""

@@ -21,6 +21,7 @@ from billing.kit.money import Money
 from billing.kit.tls import public_authorities
 from billing.payments.adapters.breaker import CircuitBreaker
 from billing.payments.adapters.calls import Budget, ProviderCalls, no_answer, retry_after_seconds
+from billing.payments.adapters.lists import readable
 from billing.payments.adapters.yookassa_objects import (
     as_amount,
     as_event,
@@ -150,13 +151,13 @@ class YookassaProvider:
 
     async def list_payments(self, *, since: datetime, until: datetime) -> AsyncIterator[ProviderPayment]:
         """The payments of this time, newest first."""
-        async for item in self._items("payments", _begun(since, until)):
-            yield as_payment(item)
+        async for payment in readable(self._items("payments", _begun(since, until)), _as_payment):
+            yield payment
 
     async def list_refunds(self, *, since: datetime, until: datetime) -> AsyncIterator[ProviderRefund]:
         """The refunds of this time, newest first."""
-        async for item in self._items("refunds", _begun(since, until)):
-            yield as_refund(item)
+        async for refund in readable(self._items("refunds", _begun(since, until)), _as_refund):
+            yield refund
 
     def parse_event(self, body: str) -> ProviderEvent:
         """What a notification claims."""
@@ -208,6 +209,14 @@ class YookassaProvider:
             return _Answer(response.status_code, response.headers.get("retry-after", ""), bytes(content))
         finally:
             await response.aclose()
+
+
+async def _as_payment(item: Any) -> ProviderPayment:
+    return as_payment(item)
+
+
+async def _as_refund(item: Any) -> ProviderRefund:
+    return as_refund(item)
 
 
 def _content_of(answer: _Answer, *, is_change: bool) -> Any:

@@ -1,0 +1,187 @@
+"""One object that makes no sense does not keep the others from being compared."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from backend.tests.builders.customers import Customer
+from backend.tests.builders.upkeep import Caretaker, credited, only_difference, open_caretaker, paid
+from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
+from backend.tests.fakes.clock import StoppedClock
+from billing.kit.ids import Ids
+from billing.payments.comparison import DifferenceKind, Window
+
+pytestmark = [pytest.mark.money, pytest.mark.slow]
+
+ODD = {"status": "half_paid"}
+
+
+@pytest.fixture(scope="module")
+async def simulator() -> AsyncIterator[SimulatedYookassa]:
+    """The provider."""
+    async with simulated_yookassa() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    """Stands where the simulator's clock stands, because its lists are asked for by time."""
+    return StoppedClock(datetime.now(UTC))
+
+
+@pytest.fixture
+async def caretaker(
+    simulator: SimulatedYookassa, engine: AsyncEngine, database_url: URL, clock: StoppedClock, ids: Ids
+) -> AsyncIterator[Caretaker]:
+    """Who looks after payments."""
+    async with open_caretaker(simulator, engine, database_url, clock, ids) as caretaker:
+        yield caretaker
+
+
+@pytest.fixture
+def window(clock: StoppedClock) -> Window:
+    """The time of this test, in which nothing of another one's began."""
+    return Window(clock.now(), clock.now() + timedelta(hours=1))
+
+
+@pytest.fixture
+async def customer(caretaker: Caretaker) -> Customer:
+    """Somebody who pays."""
+    return await caretaker.till.town.customer()
+
+
+async def listed(caretaker: Caretaker, operation: str, items: list[dict[str, Any]]) -> None:
+    """The provider's next list has these objects."""
+    await caretaker.till.yookassa.plan("altered", operation, times=1, changes={"items": items})
+
+
+async def compared_refunds(caretaker: Caretaker) -> int:
+    """How many refunds the newest run met."""
+    (run,) = await caretaker.rows("SELECT refunds FROM reconciliation_runs ORDER BY finished_at DESC, id DESC LIMIT 1")
+    return int(run["refunds"])
+
+
+class TestAnOddPaymentInTheList:
+    async def test_is_a_difference_and_the_others_are_compared(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await paid(caretaker, customer)
+        (good,) = await caretaker.till.yookassa.payments()
+        odd = {**good, **ODD, "id": f"odd-{payment_id}"}
+        await listed(caretaker, "list_payments", [odd, good])
+
+        found = await only_difference(caretaker, window)
+
+        assert (found.difference.kind, found.difference.object_id) == (DifferenceKind.UNREADABLE, odd["id"])
+        assert (await caretaker.till.row(payment_id))["state"] == "succeeded"
+
+    async def test_without_an_id_is_one_too(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await paid(caretaker, customer)
+        (good,) = await caretaker.till.yookassa.payments()
+        await listed(caretaker, "list_payments", [{"id": "../refunds"}, good])
+
+        await caretaker.reconciliation.run(window)
+
+        kinds = {
+            (one.difference.kind, one.difference.object_id) for one in await caretaker.reconciliation.differences()
+        }
+        assert (DifferenceKind.UNREADABLE, "unnamed") in kinds
+        assert (await caretaker.till.row(payment_id))["state"] == "succeeded"
+
+    async def test_of_ours_is_not_asked_for_once_more(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        (ours,) = await caretaker.till.yookassa.payments()
+        await listed(caretaker, "list_payments", [{**ours, **ODD}])
+        asked_before = len(await caretaker.till.yookassa.calls("get_payment"))
+
+        found = await only_difference(caretaker, window)
+
+        assert (found.difference.kind, found.difference.object_id) == (DifferenceKind.UNREADABLE, ours["id"])
+        assert len(await caretaker.till.yookassa.calls("get_payment")) == asked_before
+        assert (await caretaker.till.row(payment_id))["state"] == "succeeded"
+
+
+class TestAnOddAnswerAboutOnePayment:
+    async def test_is_a_difference_of_that_one(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+        payment_id = await credited(caretaker, customer)
+        await listed(caretaker, "list_payments", [])
+        await caretaker.till.yookassa.plan("altered", "get_payment", times=1, changes=ODD)
+
+        found = await only_difference(caretaker, window)
+
+        assert (found.difference.kind, found.difference.payment_id) == (DifferenceKind.UNREADABLE, payment_id)
+
+    async def test_leaves_what_the_list_says_a_difference(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await paid(caretaker, customer)
+        await caretaker.till.yookassa.plan("altered", "get_payment", times=1, changes=ODD)
+
+        found = await only_difference(caretaker, window)
+        healed = (await caretaker.reconciliation.run(window)).healed
+
+        assert (found.difference.kind, found.difference.payment_id) == (DifferenceKind.STATUS, payment_id)
+        assert (healed, (await caretaker.till.row(payment_id))["state"]) == (1, "succeeded")
+
+
+class TestAnOddRefund:
+    async def test_is_a_difference_and_the_others_are_compared(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.till.refunded(payment_id, "200")
+        (good,) = await caretaker.till.yookassa.refunds()
+        odd = {**good, **ODD, "id": f"odd-{payment_id}"}
+        await listed(caretaker, "list_refunds", [odd, good])
+
+        found = await only_difference(caretaker, window)
+
+        assert (found.difference.kind, found.difference.object_id) == (DifferenceKind.UNREADABLE, odd["id"])
+        assert await compared_refunds(caretaker) == 2
+
+    async def test_of_a_payment_that_the_provider_does_not_show_is_foreign(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.till.refunded(payment_id, "200")
+        (good,) = await caretaker.till.yookassa.refunds()
+        orphan = {**good, "id": f"orphan-{payment_id}", "payment_id": f"nobody-{payment_id}", "metadata": {}}
+        await listed(caretaker, "list_refunds", [orphan, good])
+
+        found = await only_difference(caretaker, window)
+
+        assert (found.difference.kind, found.difference.object_id) == (DifferenceKind.FOREIGN, orphan["id"])
+        assert await compared_refunds(caretaker) == 2
+
+    async def test_of_ours_that_cannot_be_read_is_a_difference(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.till.refunded(payment_id, "200")
+        await listed(caretaker, "list_refunds", [])
+        await caretaker.till.yookassa.plan("altered", "get_refund", times=1, changes=ODD)
+
+        found = await only_difference(caretaker, window)
+
+        assert (found.difference.kind, found.difference.payment_id) == (DifferenceKind.UNREADABLE, payment_id)
+
+    async def test_that_gave_the_same_back_twice_is_a_difference(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.till.refunded(payment_id, "200")
+        (good,) = await caretaker.till.yookassa.refunds()
+        twin = {**good, "id": f"twin-{payment_id}"}
+        await listed(caretaker, "list_refunds", [twin, good])
+
+        found = await only_difference(caretaker, window)
+
+        assert (found.difference.kind, found.difference.object_id) == (DifferenceKind.REFUND, twin["id"])
