@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from billing import __version__
 from billing.admin import endpoints as admin
-from billing.admin import inbox_endpoints, payment_endpoints
+from billing.admin import inbox_endpoints, payment_endpoints, reconciliation_endpoints
 from billing.customers import endpoints as customers
 from billing.gateway import endpoints as gateway
 from billing.gateway.errors import BillingUnavailable
@@ -75,6 +75,7 @@ def create_app(services: Services) -> FastAPI:
         gateway.router,
         admin.router,
         inbox_endpoints.router,
+        reconciliation_endpoints.router,  # before the next one, to which `differences` would be a payment's id
         payment_endpoints.router,
         pages.router,
     ):
