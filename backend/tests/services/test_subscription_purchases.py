@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from backend.tests.builders.customers import Customer
 from backend.tests.builders.subscriptions import PlanShop
 from backend.tests.builders.wallets import rub
 from billing.customers.errors import Forbidden
-from billing.customers.rules import Role
+from billing.customers.rules import Role, Scope
 from billing.kit.errors import IdempotencyKeyReused
 from billing.kit.public_address import InvalidReturnUrl
 from billing.payments.errors import PaymentMethodNotFound, PaymentNotFound
@@ -250,6 +251,24 @@ class TestSavedMethods:
             await shop.ordered(customer, plan, method_id=method.id)
 
         assert await shop.till.rows_of(customer) == []
+
+    async def test_a_stolen_key_charges_no_card(self, shop: PlanShop) -> None:
+        plan = await shop.on_offer()
+        customer = await shop.renewing(plan)
+        (method,) = await shop.methods.methods_of(customer.principal)
+        key = replace(customer.principal, api_key_id="key_1", scopes=frozenset(Scope))
+        thief = replace(customer, principal=key)
+
+        with pytest.raises(Forbidden):
+            await shop.ordered(thief, plan, method_id=method.id)
+        with pytest.raises(Forbidden):
+            await shop.renewed_early(thief, method_id=method.id)
+        await shop.subscriptions.cancel(key, is_now=False, request_id="req_tests")
+        with pytest.raises(Forbidden):
+            await shop.subscriptions.resume(key, method_id=None, request_id="req_tests")
+
+        assert len(await shop.charges(customer)) == 1
+        assert not (await shop.standing(customer)).will_renew
 
 
 class TestRefusals:

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing.customers.audit import AuditTrail
+from billing.customers.errors import Forbidden
 from billing.customers.rules import Permission, Principal, require
 from billing.kit.clock import Clock
 from billing.kit.idempotency import digest_of
@@ -158,7 +159,7 @@ class SubscriptionService:
         While another period runs or is to come, the new one begins at its end, whatever plan it is of.
 
         Raises:
-            Forbidden: the caller may not manage the account's billing.
+            Forbidden: the caller may not manage the account's billing, or is an API key that wants to charge a method.
             PlanNotFound: no plan of this code is on offer.
             PaidFarAhead: two years are paid already.
             PaymentMethodNotFound: the account has no such saved method.
@@ -239,7 +240,7 @@ class SubscriptionService:
         The second time changes nothing.
 
         Raises:
-            Forbidden: the caller may not manage the account's billing.
+            Forbidden: the role may not manage the account's billing, or the caller is an API key.
             SubscriptionNotFound: nothing paid runs or is to come.
             RenewalNotPossible: there is no saved method to charge.
             PaymentMethodNotFound: the account has no such saved method.
@@ -295,6 +296,14 @@ class SubscriptionService:
         return _purchase(await self._checkout.begin(wish, key=key, when_new=record))
 
     async def _usable(self, uow: UnitOfWork, principal: Principal, method_id: str) -> SavedMethod:
+        """The account's own method, to be charged without a page on which a person agrees once more.
+
+        Raises:
+            Forbidden: the caller is an API key; a stolen one must not be able to charge a card.
+            PaymentMethodNotFound: the account has no such saved method.
+        """
+        if principal.api_key_id is not None:
+            raise Forbidden(Permission.MANAGE_BILLING.value)
         method = await self._methods.usable(uow, principal.account_id, method_id)
         if method is None:
             raise PaymentMethodNotFound(method_id)
