@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -251,6 +251,10 @@ class PlanShop:
         message_id = (await self.till.message_of(body))["id"]
         await inbox.hand_over(message_id)
         return await self.till.message(message_id)
+
+    def with_begin(self, begin: Begin) -> PlanShop:
+        """The same shop with another way to open units of work."""
+        return _shop_over(replace(self.till, begin=begin), self.till.provider)
 
     def with_provider(self, provider: PaymentProvider) -> PlanShop:
         """The same shop with another provider behind its payments."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,10 +18,11 @@ from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedErro
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
 from billing.kit.jobs import Queue, Work
+from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.subscriptions import jobs
 from billing.subscriptions.errors import RenewalNotPossible, SubscriptionNotFound
 from billing.subscriptions.renewals import JOB, LEASE
-from billing.subscriptions.rules import RENEWS_AFTER_MAX, RENEWS_BEFORE
+from billing.subscriptions.rules import RENEWS_AFTER_MAX, RENEWS_BEFORE, RenewalId
 from billing.subscriptions.service import SubscriptionStatus
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
@@ -42,6 +45,20 @@ async def customer(shop: PlanShop) -> Customer:
 def wait_until_due(shop: PlanShop) -> None:
     """Time goes on until the first renewal is due."""
     shop.clock.move(END - RENEWS_BEFORE - shop.clock.now())
+
+
+def then(begin: Begin, something: Callable[[], Awaitable[None]]) -> Begin:
+    """Units of work; when the first one is over, something else happens."""
+    left = [something]
+
+    @asynccontextmanager
+    async def begin_and_go_on() -> AsyncIterator[UnitOfWork]:
+        async with begin() as uow:
+            yield uow
+        if left:
+            await left.pop()()
+
+    return begin_and_go_on
 
 
 async def refuse_the_method(shop: PlanShop, customer: Customer) -> None:
@@ -312,6 +329,28 @@ class TestCancelling:
 
         assert [row["status"] for row in await shop.renewals_of(customer)] == ["superseded"]
         assert len(await shop.charges(customer)) == 2
+
+    @pytest.mark.parametrize("what", ["cancel", "remove the method"])
+    async def test_whoever_changes_their_mind_at_the_last_moment_is_not_charged(
+        self, shop: PlanShop, customer: Customer, what: str
+    ) -> None:
+        (method,) = await shop.methods.methods_of(customer.principal)
+
+        async def change_ones_mind() -> None:
+            if what == "cancel":
+                await shop.subscriptions.cancel(customer.principal, is_now=False, request_id="req_tests")
+            else:
+                await shop.methods.remove(customer.principal, method.id, request_id="req_tests")
+
+        wait_until_due(shop)
+        await shop.renewals.enqueue_due()
+        (job,) = shop.jobs.taken()
+        hurried = shop.with_begin(then(shop.begin, change_ones_mind))
+
+        await hurried.renewals.charge(RenewalId(job["renewal_id"]), int(job["attempt"]))
+
+        assert len(await shop.charges(customer)) == 1
+        assert len(await shop.till.rows_of(customer)) == 1
 
     async def test_what_has_ended_cannot_be_resumed(self, shop: PlanShop, customer: Customer) -> None:
         await shop.subscriptions.cancel(customer.principal, is_now=True, request_id="req_tests")

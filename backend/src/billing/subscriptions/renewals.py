@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import structlog
+
 from billing.customers.rules import AccountId
 from billing.kit.clock import Clock
 from billing.kit.idempotency import digest_of
@@ -29,11 +31,17 @@ from billing.subscriptions.service import RETURN_PAGE
 from billing.subscriptions.telling import Telling
 from billing.wallets.alerts import EventKind
 
+_log = structlog.get_logger(__name__)
+
 JOB = "subscriptions.charge_renewal"
 _OPERATION = "plans.renew"
 _ROUND_MAX = 100
 LEASE = timedelta(minutes=10)
 """So long a worker has a renewal for itself; after that whoever comes asks again under the same key."""
+
+
+class _OutdatedError(Exception):
+    """Nobody wants any more what was decided a moment ago; nothing is written, and nobody charged."""
 
 
 class Renewals:
@@ -93,10 +101,20 @@ class Renewals:
         """
         async with self._begin() as uow:
             wish = await self._wish(uow, renewal_id, attempt)
-        if wish is not None:
-            digest = digest_of({"subject": wish.subject or ""})
-            key = KeyClaim(_OPERATION, f"{renewal_id}/{attempt}", digest)
-            await self._checkout.begin(wish, key=key, when_new=_nothing_more)
+        if wish is None:
+            return
+
+        async def require_wanted(uow: UnitOfWork, payment: Payment) -> None:
+            """Whoever cancels or takes the method back comes before the payment's row, or after it; never between."""
+            del payment
+            if await self._wish(uow, renewal_id, attempt) != wish:
+                raise _OutdatedError
+
+        key = KeyClaim(_OPERATION, f"{renewal_id}/{attempt}", digest_of({"subject": wish.subject or ""}))
+        try:
+            await self._checkout.begin(wish, key=key, when_new=require_wanted)
+        except _OutdatedError:
+            _log.info("renewal_outdated", renewal_id=renewal_id)
 
     async def give_credit(self) -> int:
         """Puts the included credit of periods that have begun into their wallets; says how many accounts had some."""
@@ -161,8 +179,3 @@ class Renewals:
 
     async def _end(self, uow: UnitOfWork, renewal: Renewal, status: RenewalStatus) -> None:
         await repository.write_renewal(uow, renewal.id, status=status, attempt=renewal.attempt, due_at=None)
-
-
-async def _nothing_more(uow: UnitOfWork, payment: Payment) -> None:
-    """Nobody did anything that the audit trail would have to know."""
-    del uow, payment
