@@ -280,13 +280,12 @@ class TestWithoutJavaScript:
 class TestUnderAnotherBasePath:
     def test_everything_is_found_there_and_the_provider_is_told_to_come_back_there(
         self,
-        site_at: Callable[..., Site],
         signed_in_as: Callable[[Customer], Page],
         shopper: Customer,
         stack: Stack,
         watch: BrowserWatch,
     ) -> None:
-        shop = site_at("/a/b")
+        shop = stack.site_at("/a/b")
         page = signed_in_as(shopper)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))

@@ -47,18 +47,24 @@ def notification_of(stack: Stack, payment_id: str) -> dict[str, Any]:
 
 
 class TestIComeBackToWhereTheShopLives:
-    @pytest.mark.parametrize("base_path", ["", "/chat", "/a/b"], ids=["at-the-root", "at-chat", "at-a-b"])
+    @pytest.mark.parametrize(
+        "base_path",
+        [
+            pytest.param("", id="at-the-root"),
+            pytest.param("/chat", id="at-chat"),
+            pytest.param("/a/b", id="at-a-b", marks=pytest.mark.slow),
+        ],
+    )
     def test_the_way_there_and_back_stays_under_its_path_and_never_turns_in_circles(
         self,
         page: Page,
-        site: Site,
-        site_at: Callable[..., Site],
+        stack: Stack,
         login: Login,
         watch: BrowserWatch,
         base_path: str,
     ) -> None:
         # One proxy strips the path, the other passes it on; deployments do both.
-        shop = site_at(base_path, strips_prefix=base_path == "/chat") if base_path else site
+        shop = stack.site_at(base_path, strips_prefix=base_path == "/chat")
         balance, payment = BalancePage(page, shop), PaymentPage(page)
         balance.open("?missing=12.50&return_to=/billing/playground")
         SignInPage(page, shop).sign_in(login)

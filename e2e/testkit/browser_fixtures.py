@@ -4,15 +4,16 @@ A suite's conftest brings them in:
 
     from testkit.browser_fixtures import *  # noqa: F403 - pytest finds fixtures and hooks as names of this module
 
-- `stack` (one per worker) is the running product: server, worker, PostgreSQL, simulators. `stack.provider` and
-  `stack.model` are the simulators' remote controls (faults, payments, notifications), without faults before each test.
+- `stack` (one per worker) is the product: server, worker, PostgreSQL, simulators. `stack.provider` (`stack.stripe`
+  where Stripe collects) and `stack.model` are the simulators' remote controls (faults, payments, notifications),
+  without faults before each test. A folder with other needs overrides `stack_of_worker` with a `verified_stack`.
 - `login` is a customer nobody has used: an empty wallet, untouched free limits. `stack.take_customer()` gives another;
   the first 24 are there, and more are seeded when they are taken, which takes some seconds.
 - `customer` acts as that login over HTTP to prepare state: `customer.top_up("500.00")`, `customer.call("demo-small")`,
   `customer.spend_free_limits(stack.model)`, `customer.use(stack.model, output_tokens=1_000_000)`, `customer.wallet()`,
   `customer.start_topup("500.00")`.
 - `page` is a fresh page in a fresh context; `signed_in_page` has the customer's session already.
-- `site` is the server at `/`: `BalancePage(signed_in_page, site).open()`. Other base paths: `site_at("/chat")`.
+- `site` is the server at `/`: `BalancePage(signed_in_page, site).open()`. Other base paths: `stack.site_at("/chat")`.
 - `watch` listens: an error in the console, an uncaught exception, a failed request, or an answer from 400 on fails the
   test in teardown. What belongs to the story is said before: `watch.expect_status(402, "/billing/playground")`.
   `watch.navigations` is the way that the main frame took, redirects included.
@@ -33,6 +34,7 @@ otherwise carries the property `ledger_verified`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,26 +63,32 @@ __all__ = [
     "pytest_runtest_teardown",
     "signed_in_page",
     "site",
-    "site_at",
     "stack",
     "stack_of_worker",
     "watch",
 ]
 
 _PATIENCE_MS = 15_000
-_STACK = pytest.StashKey[Stack]()
+_STACKS = pytest.StashKey[list[Stack]]()
 _HAS_FAILED = pytest.StashKey[bool]()
 
 expect.set_options(timeout=_PATIENCE_MS)
 
 
+@contextmanager
+def verified_stack(config: pytest.Config, **how: Any) -> Iterator[Stack]:
+    """A product, started like this, for all tests of this worker; its books are verified after the last of them."""
+    with Stack.start(**how) as stack:
+        config.stash.setdefault(_STACKS, []).append(stack)
+        yield stack
+        stack.require_alive()
+
+
 @pytest.fixture(scope="session")
 def stack_of_worker(pytestconfig: pytest.Config) -> Iterator[Stack]:
     """The product for all tests of this worker, with whatever earlier tests left in it."""
-    with Stack.start() as stack:
-        pytestconfig.stash[_STACK] = stack
+    with verified_stack(pytestconfig) as stack:
         yield stack
-        stack.require_alive()
 
 
 @pytest.fixture
@@ -88,8 +96,8 @@ def stack(stack_of_worker: Stack) -> Stack:
     """The running product; its outside parties do nothing unusual until the test asks them to."""
     stack_of_worker.require_alive()
     stack_of_worker.model.clear_faults()
-    stack_of_worker.provider.clear_faults()
-    stack_of_worker.provider.notify(DeliveryMode.DELIVER)
+    stack_of_worker.payments.clear_faults()
+    stack_of_worker.payments.notify(DeliveryMode.DELIVER)
     return stack_of_worker
 
 
@@ -97,19 +105,6 @@ def stack(stack_of_worker: Stack) -> Stack:
 def site(stack: Stack) -> Site:
     """The server at `/`."""
     return stack.site
-
-
-@pytest.fixture(scope="session")
-def site_at(stack_of_worker: Stack) -> Callable[..., Site]:
-    """Servers at other base paths: `site_at("/chat")`; `site_at("/a/b", strips_prefix=False)` if the proxy keeps it."""
-    sites: dict[str, Site] = {}
-
-    def find(base_path: str, *, strips_prefix: bool = True) -> Site:
-        if base_path not in sites:
-            sites[base_path] = stack_of_worker.serve(base_path, strips_prefix=strips_prefix)
-        return sites[base_path].wait_until_ready()
-
-    return find
 
 
 @pytest.fixture
@@ -121,7 +116,7 @@ def login(stack: Stack) -> Login:
 @pytest.fixture
 def customer(stack: Stack, login: Login) -> Iterator[Customer]:
     """The same customer, acting over HTTP."""
-    with Customer(stack.site, login, stack.provider) as customer:
+    with Customer(stack.site, login, stack.payments) as customer:
         yield customer
 
 
@@ -210,12 +205,13 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _problem_in_books(item: pytest.Item) -> str | None:
-    stack = item.config.stash.get(_STACK, None)
-    if stack is None:
+    stacks = item.config.stash.get(_STACKS, [])
+    if not stacks:
         return None
     try:
-        books = stack.verify_books()
+        books = [stack.verify_books() for stack in stacks]
     except StackError as error:
         return f"The books could not be verified: {error}"
-    item.user_properties.append(("ledger_verified", books.are_right))
-    return None if books.are_right else f"The books do not agree:\n{books.report}"
+    item.user_properties.append(("ledger_verified", all(each.are_right for each in books)))
+    drifts = [each.report for each in books if not each.are_right]
+    return "The books do not agree:\n" + "\n".join(drifts) if drifts else None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from decimal import Decimal
-from html.parser import HTMLParser
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from testkit.actors.wallet_card import WalletFigures
 from testkit.loopback import NO_TLS
 from testkit.simulators.faults import Fault, FaultKind
 from testkit.simulators.remote import ModelRemote, ProviderRemote
@@ -44,17 +43,6 @@ class CallOutcome:
         """The refusal's stable code."""
         error = self.body.get("error")
         return str(error["code"]) if isinstance(error, dict) else None
-
-
-@dataclass(frozen=True, slots=True)
-class WalletFigures:
-    """The wallet as its card on the balance page shows it, exact."""
-
-    available: Decimal
-    paid: Decimal
-    granted: Decimal
-    held: Decimal
-    debt: Decimal
 
 
 class Customer:
@@ -93,14 +81,16 @@ class Customer:
         self.sign_in()
         return str(self._http.cookies[SESSION_COOKIE])
 
-    def start_topup(self, amount: str, *, return_to: str | None = None, key: str | None = None) -> dict[str, Any]:
+    def start_topup(
+        self, amount: str, *, return_to: str | None = None, key: str | None = None, saves_method: bool = False
+    ) -> dict[str, Any]:
         """Begins a top-up and answers it as the API shows it, with its `payment_id` and `confirmation_url`."""
-        body = {"amount": amount, "currency": "RUB", "return_to": return_to}
+        body = {"amount": amount, "currency": "RUB", "return_to": return_to, "saves_method": saves_method}
         return self._post("/api/v1/billing/topups", body, {"Idempotency-Key": key or secrets.token_hex(16)})
 
-    def top_up(self, amount: str = "500.00") -> str:
+    def top_up(self, amount: str = "500.00", *, saves_method: bool = False) -> str:
         """Tops up as fast as it can be done: pays at the provider and has the payment reconciled; answers its id."""
-        topup = self.start_topup(amount)
+        topup = self.start_topup(amount, saves_method=saves_method)
         self._provider.pay_at(topup["confirmation_url"])
         done = self.reconcile(topup["payment_id"])
         assert done["status"] == "succeeded", f"the top-up is {done['status']}"
@@ -113,6 +103,57 @@ class Customer:
     def topup(self, payment_id: str) -> dict[str, Any]:
         """The payment as the product's books have it."""
         return self._get(f"/api/v1/billing/topups/{payment_id}")
+
+    def saved_methods(self) -> list[dict[str, Any]]:
+        """What the customer has let the provider keep, newest first."""
+        return _items_of(self._get("/api/v1/billing/payment-methods"))
+
+    def agree_to_auto_topup(self, *, threshold: str, amount: str, monthly_limit: str) -> dict[str, Any]:
+        """Has the wallet top itself up with what was saved last; answers the automatic top-up as the API shows it."""
+        terms = {"threshold": threshold, "amount": amount, "monthly_limit": monthly_limit, "currency": "RUB"}
+        body = {**terms, "method_id": self.saved_methods()[0]["id"], "consent": True}
+        return self._send("PUT", "/api/v1/billing/auto-topup", body)
+
+    def auto_topup(self) -> dict[str, Any]:
+        """The automatic top-up as the API shows it."""
+        return self._get("/api/v1/billing/auto-topup")
+
+    def plans(self) -> httpx.Response:
+        """What is answered to the question which plans there are."""
+        self.sign_in()
+        return self._http.get("/api/v1/billing/plans")
+
+    def buy_plan(self, code: str, *, renews: bool = False) -> dict[str, Any]:
+        """Begins the payment for one period on the provider's page; answers it with its `confirmation_url`."""
+        body = {"plan": code, "renews": renews}
+        return self._post("/api/v1/billing/subscription", body, {"Idempotency-Key": secrets.token_hex(16)})
+
+    def subscription(self) -> dict[str, Any]:
+        """What is paid, and what becomes of it."""
+        return self._get("/api/v1/billing/subscription")
+
+    def cancel_plan(self, when: str) -> dict[str, Any]:
+        """Ends the plan `now` or at `period_end`; answers what is paid, and what becomes of it."""
+        return self._post("/api/v1/billing/subscription/cancel", {"when": when}, {})
+
+    def resume_plan(self) -> dict[str, Any]:
+        """Lets the plan renew itself again, with the method that it had."""
+        return self._post("/api/v1/billing/subscription/resume", {}, {})
+
+    def quote(self, model: str, prompt: str = "Hello") -> Decimal:
+        """What a chat call would cost at most."""
+        request = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 1000}
+        answer = self._http.post(
+            "/v1/billing/quote",
+            json={"route": "chat/completions", "request": request},
+            headers={"Authorization": f"Bearer {self.api_key()}"},
+        )
+        return Decimal(_object_in(answer)["at_most"]["amount"])
+
+    def receive_webhooks_at(self, url: str, *event_types: str) -> str:
+        """Has the product tell this address of these events; answers the secret that its messages are signed with."""
+        body = {"url": url, "event_types": list(event_types)}
+        return str(self._post("/api/v1/billing/webhook-endpoints", body, {})["secret"])
 
     def api_key(self) -> str:
         """The customer's API key, made when it is first needed."""
@@ -170,10 +211,7 @@ class Customer:
         self.sign_in()
         answer = self._http.get("/billing/balance/cards/balance")
         answer.raise_for_status()
-        card = _Definitions()
-        card.feed(answer.text)
-        figures = {name: amount_in(card.texts[f"figure-{name}"]) for name in WalletFigures.__slots__}
-        return WalletFigures(**figures)
+        return WalletFigures.read(answer.text)
 
     def available(self) -> Decimal:
         """What the wallet can still pay, as the API shows it."""
@@ -181,9 +219,7 @@ class Customer:
 
     def usage(self) -> list[dict[str, Any]]:
         """The record of the customer's usage, newest first, as the API shows it."""
-        items = self._get("/api/v1/billing/usage")["items"]
-        assert isinstance(items, list), "a page has items"
-        return items
+        return _items_of(self._get("/api/v1/billing/usage"))
 
     def free_limits(self) -> dict[str, Any]:
         """What the customer may use for nothing, as the API shows it."""
@@ -194,40 +230,20 @@ class Customer:
         return _object_in(self._http.get(path))
 
     def _post(self, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> dict[str, Any]:
+        return self._send("POST", path, body, headers)
+
+    def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         self.sign_in()
         assert self._csrf_token is not None, "signing in brings the token"
-        return _object_in(self._http.post(path, json=body, headers={"X-CSRF-Token": self._csrf_token, **headers}))
+        sent = {"X-CSRF-Token": self._csrf_token, **(headers or {})}
+        return _object_in(self._http.request(method, path, json=body, headers=sent))
 
 
 def provider_payment_id(confirmation_url: str) -> str:
     """The provider's id of the payment that this page is for."""
     return parse_qs(urlsplit(confirmation_url).query)["orderId"][0]
-
-
-def amount_in(text: str) -> Decimal:
-    """The number in an amount as English pages show it, such as "RUB 1,000.50"."""
-    digits = re.sub(r"[^\d.\N{MINUS SIGN}-]", "", text).replace("\N{MINUS SIGN}", "-")
-    return Decimal(digits)
-
-
-class _Definitions(HTMLParser):
-    """The texts of `<dd aria-labelledby=…>`, by the id of what labels them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: dict[str, str] = {}
-        self._label: str | None = None
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._label = dict(attrs).get("aria-labelledby") if tag == "dd" else None
-
-    def handle_data(self, data: str) -> None:
-        if self._label is not None:
-            self.texts[self._label] = self.texts.get(self._label, "") + data
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "dd":
-            self._label = None
 
 
 def _decimal(text: str | None) -> Decimal | None:
@@ -239,3 +255,9 @@ def _object_in(answer: httpx.Response) -> dict[str, Any]:
     body = answer.json()
     assert isinstance(body, dict), "the API answers objects"
     return body
+
+
+def _items_of(page: dict[str, Any]) -> list[dict[str, Any]]:
+    items = page["items"]
+    assert isinstance(items, list), "a page has items"
+    return items

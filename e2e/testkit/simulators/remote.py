@@ -112,6 +112,10 @@ class SimulatorRemote:
 class ReceiverRemote(SimulatorRemote):
     """The remote control of a webhook receiver."""
 
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages that it accepted, `{path, headers, text}` each, to the letter; oldest first."""
+        return _items(self._ask("GET", "/control/messages"))
+
 
 class ModelRemote(SimulatorRemote):
     """The remote control of the model provider."""

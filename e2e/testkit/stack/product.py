@@ -26,6 +26,7 @@ STRIPE_ACCOUNT_ID = "acct_1Simulated"
 STRIPE_SECRET_KEY = "sk_test_simulated"  # noqa: S105 - the same
 STRIPE_SIGNING_SECRET = "whsec_simulated"  # noqa: S105 - the same
 UPSTREAM_KEY = "sk-simulated-upstream"
+OUTBOUND_SECRET = "simulated-key-of-webhooks-to-customers"  # noqa: S105 - the same
 WEBHOOK_TOKEN = "rehearsed-webhook-token"  # noqa: S105 - the same
 NOTIFIER_ADDRESS = "127.0.0.2"
 """Where the simulated provider's notifications come from, as if it were its published range."""
@@ -55,6 +56,12 @@ _OWN_NAMES = frozenset(
         "WORKER_BILLING_ENABLED",
     }
 )
+# Customers' webhooks may go to receivers on this machine, which are neither public nor behind TLS.
+_WEBHOOKS_TO_LOOPBACK = {
+    "BILLING_OUTBOUND_SECRET": OUTBOUND_SECRET,
+    "BILLING_OUTBOUND_ALLOWED_NETWORKS": "127.0.0.0/8",
+    "BILLING_OUTBOUND_HTTP_HOSTS": "127.0.0.1",
+}
 _MEASURING = frozenset({"COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"})
 
 
@@ -80,6 +87,7 @@ class Surroundings:
             "BILLING_MODEL_ROUTES_FILE": str(self.routes_file),
             "BILLING_FREE_STARTS_PER_NETWORK": "1000000",  # every newcomer of a stack comes from loopback
             "BILLING_DATABASE_CONNECTIONS_MAX": "6",  # several servers share one small PostgreSQL
+            **_WEBHOOKS_TO_LOOPBACK,
             **self._payments(),
             "WORKER_BILLING_ENABLED": "1",
             **self.settings,
@@ -113,16 +121,21 @@ class Surroundings:
 
 def outer_environment() -> dict[str, str]:
     """The environment around the stack, without what would set up the product behind the stack's back."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name not in _OWN_NAMES and not name.startswith(_OWN_PREFIXES)
-    }
+    return {name: value for name, value in os.environ.items() if not _is_own(name)}
+
+
+def settings_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment is addressed to the product, in alphabetical order."""
+    return {name: environment[name] for name in sorted(environment) if _is_own(name)}
 
 
 def unmeasured_environment() -> dict[str, str]:
     """The same for processes of the testkit: the coverage of the product is measured, not theirs."""
     return {name: value for name, value in outer_environment().items() if name not in _MEASURING}
+
+
+def _is_own(name: str) -> bool:
+    return name in _OWN_NAMES or name.startswith(_OWN_PREFIXES)
 
 
 def command(*words: str) -> list[str]:

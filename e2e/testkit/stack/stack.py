@@ -21,6 +21,8 @@ from testkit.stack.processes import Process
 from testkit.stack.site import Site
 
 PASSWORD = "demo password"  # noqa: S105 - what `billing seed` gives to every customer, and prints
+OPERATOR = "operator@demo.example"
+"""Whom `billing seed` opens beside the customers, with their password."""
 CUSTOMERS = 24
 """How many are seeded unless something else is asked for; whoever asks for the same shares one prepared database."""
 _READY_SECONDS_MAX = 60.0
@@ -65,6 +67,7 @@ class Stack:
     customers: int
     _launcher: Launcher
     _taken: int = field(default=0)
+    _sites: dict[str, Site] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -172,6 +175,18 @@ class Stack:
         proxy = self._launcher.testkit(f"{name}-proxy", *words, *([] if strips_prefix else ["--keep-prefix"]))
         url = f"{_url(proxy)}{base_path}"
         return Site(url, own_url, self._launcher.server(name, listener, self.surroundings.environment(url)))
+
+    def site_at(self, base_path: str, *, strips_prefix: bool = True) -> Site:
+        """The server at this path, started when it is first asked for, and ready; the empty path is `site`.
+
+        Raises:
+            StackError: it did not start.
+        """
+        if not base_path:
+            return self.site
+        if base_path not in self._sites:
+            self._sites[base_path] = self.serve(base_path, strips_prefix=strips_prefix)
+        return self._sites[base_path].wait_until_ready()
 
     def kill_server(self) -> None:
         """Ends the server at `/` with SIGKILL, in the middle of whatever it does; the other processes go on."""

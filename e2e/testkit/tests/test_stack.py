@@ -187,6 +187,7 @@ class TestTheDemoSaysWhereEverythingIs:
             with demo("--port", str(wanted), "--provider-port", str(occupied), "--model-port", "0") as (_, said):
                 balance = re.search(r"Wallet page +(\S+)", said)
                 payments = re.search(r"Payments +(\S+)", said)
+                settings_file = re.search(r"\. (\S+/demo\.env)", said)
 
                 assert balance is not None
                 assert balance[1] == f"http://127.0.0.1:{wanted}/billing/balance"
@@ -194,3 +195,8 @@ class TestTheDemoSaysWhereEverythingIs:
                 assert f":{occupied}/" not in payments[1]
                 assert httpx.get(balance[1], trust_env=False, follow_redirects=True).status_code == 200
                 assert "customer1@demo.example" in said
+                assert "to see Stripe: make demo PROVIDER=stripe" in said
+                assert settings_file is not None
+                settings = Path(settings_file[1]).read_text(encoding="utf-8").splitlines()
+                assert f"export BILLING_PUBLIC_BASE_URL=http://127.0.0.1:{wanted}" in settings
+                assert f"export YOOKASSA_API_URL={payments[1]}v3" in settings

@@ -41,6 +41,7 @@ class _Refusal(_Body):
 class _Reservation(_Body):
     amount: int = Field(ge=1, le=_MINOR_MAX)
     currency: str = Field(pattern="^[a-z]{3}$")
+    metadata: dict[str, str] = Field(default_factory=dict)
 
 
 class _DashboardRefund(_Body):
@@ -143,6 +144,7 @@ def _add_payer(router: APIRouter, books: Books, payments: Payments) -> None:
             amount=asked.amount,
             currency=asked.currency,
             is_captured_by_hand=True,
+            metadata=asked.metadata,
             payment_method="pm_card_visa",
             is_confirmed=True,
         )
