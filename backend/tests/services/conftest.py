@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from backend.tests.builders.auto_topups import Garage, open_garage
 from backend.tests.builders.customers import Town, customers_service
+from backend.tests.builders.outbound import Post, open_post, remote_receiver
 from backend.tests.builders.owner import owner_engine
+from backend.tests.builders.payments import Till, open_till
 from backend.tests.builders.subscriptions import PlanShop, open_plan_shop
+from backend.tests.builders.upkeep import Caretaker, open_caretaker
+from backend.tests.builders.wallets import Wallets
 from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.service import CustomersService
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import Begin, units_of_work
+from billing.payments.comparison import Window
+from testkit.simulators.remote import ReceiverRemote
 
 
 @pytest.fixture
@@ -36,6 +45,67 @@ async def begin_as_owner(database_url: URL) -> AsyncIterator[Begin]:
     engine = owner_engine(database_url)
     yield units_of_work(engine)
     await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+async def simulator() -> AsyncIterator[SimulatedYookassa]:
+    """The provider."""
+    async with simulated_yookassa() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def till(
+    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+) -> AsyncIterator[Till]:
+    """Where money comes in."""
+    async with open_till(simulator, begin, clock, ids, job_queue) as till:
+        yield till
+
+
+@pytest.fixture
+async def garage(simulator: SimulatedYookassa, wallets: Wallets, job_queue: JobQueue) -> AsyncIterator[Garage]:
+    """Where methods are saved, and wallets top themselves up."""
+    async with open_garage(simulator, wallets, job_queue) as garage:
+        yield garage
+
+
+@pytest.fixture
+async def caretaker(
+    simulator: SimulatedYookassa, engine: AsyncEngine, database_url: URL, clock: StoppedClock, ids: Ids
+) -> AsyncIterator[Caretaker]:
+    """Who looks after payments."""
+    async with open_caretaker(simulator, engine, database_url, clock, ids) as caretaker:
+        yield caretaker
+
+
+@pytest.fixture
+def window(clock: StoppedClock) -> Window:
+    """The time of this test, in which nothing of another one's began."""
+    return Window(clock.now(), clock.now() + timedelta(hours=1))
+
+
+@pytest.fixture(scope="module")
+def shared_receiver() -> Iterator[ReceiverRemote]:
+    """Whoever receives messages."""
+    with remote_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def receiver(shared_receiver: ReceiverRemote) -> ReceiverRemote:
+    """The receiver, with no fault planned and no call made."""
+    shared_receiver.reset()
+    return shared_receiver
+
+
+@pytest.fixture
+async def post(
+    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver: ReceiverRemote
+) -> AsyncIterator[Post]:
+    """The services that send messages to customers."""
+    async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
+        yield post
 
 
 @pytest.fixture(scope="module")

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.outbound import Post, open_post, remote_receiver
-from backend.tests.fakes.clock import NOON, StoppedClock
+from backend.tests.builders.outbound import Post
+from backend.tests.fakes.clock import NOON
 from billing.admin.outbound_desk import OutboundDesk
 from billing.customers.audit import AuditTrail
 from billing.customers.errors import Forbidden
 from billing.customers.rules import OperatorRole
 from billing.kit.errors import InvalidInput
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
-from billing.kit.unit_of_work import Begin
 from billing.webhooks.outbound.errors import WebhookEndpointNotFound, WebhookMessageNotFound
 from billing.webhooks.outbound.replays import ReplayOrder, Replays
 from billing.webhooks.outbound.rules import DeliveryStatus
-from testkit.simulators.remote import ReceiverRemote
 
 pytestmark = [pytest.mark.trust, pytest.mark.slow]
 
@@ -29,23 +23,6 @@ _ENTRY = text(
     "SELECT action, reason, after, actor_account_id, actor_operator_role FROM audit_entries"
     " WHERE target = :target AND action = 'webhook_endpoint.replayed'"
 )
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[ReceiverRemote]:
-    """Whoever receives messages."""
-    with remote_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-async def post(
-    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver: ReceiverRemote
-) -> AsyncIterator[Post]:
-    """The services, and a receiver to which nothing has come."""
-    receiver.reset()
-    async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
-        yield post
 
 
 @pytest.fixture

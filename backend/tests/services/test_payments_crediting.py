@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,13 +12,10 @@ import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.payments import Till, open_till
+from backend.tests.builders.payments import Till
 from backend.tests.builders.wallets import RUB, rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from backend.tests.fakes.clock import NOON, StoppedClock
+from backend.tests.fakes.clock import NOON
 from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import Begin
 from billing.payments.errors import PaymentUnderReview
 from billing.payments.provider_states import Outcome
@@ -32,22 +28,6 @@ pytestmark = pytest.mark.money
 
 FIVE_HUNDRED = rub("500")
 NOTHING = rub("0")
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def till(
-    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
-) -> AsyncIterator[Till]:
-    """Where money comes in."""
-    async with open_till(simulator, begin, clock, ids, job_queue) as till:
-        yield till
 
 
 @pytest.fixture

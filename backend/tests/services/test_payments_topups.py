@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.payments import Till, open_till
+from backend.tests.builders.payments import Till
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import IMPATIENT, SimulatedYookassa, simulated_yookassa
-from backend.tests.fakes.clock import StoppedClock
+from backend.tests.builders.yookassa import IMPATIENT
 from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
 from billing.kit.errors import IdempotencyKeyReused, InvalidInput
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
 from billing.kit.money import Currency, Money
 from billing.kit.public_address import InvalidReturnUrl
 from billing.kit.unit_of_work import Begin
@@ -37,22 +33,6 @@ from billing.payments.rules import Cancellation
 from billing.payments.service import TopupStatus
 
 pytestmark = pytest.mark.money
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def till(
-    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
-) -> AsyncIterator[Till]:
-    """Where money comes in."""
-    async with open_till(simulator, begin, clock, ids, job_queue) as till:
-        yield till
 
 
 @pytest.fixture

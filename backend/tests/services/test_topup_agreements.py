@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from backend.tests.builders.auto_topups import Garage, open_garage
+from backend.tests.builders.auto_topups import Garage
 from backend.tests.builders.payments import OFFER
-from backend.tests.builders.wallets import Wallets, rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
+from backend.tests.builders.wallets import rub
 from billing.customers.errors import Forbidden
 from billing.customers.rules import AccountId, Role, Scope
 from billing.kit.errors import InvalidInput
-from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.auto_topups_rules import AutoTopupTerms
 from billing.payments.errors import (
@@ -31,20 +28,6 @@ from billing.payments.records import Contact, Wish
 from billing.payments.rules import RefundStatus
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def garage(simulator: SimulatedYookassa, wallets: Wallets, job_queue: JobQueue) -> AsyncIterator[Garage]:
-    """Where wallets top themselves up."""
-    async with open_garage(simulator, wallets, job_queue) as garage:
-        yield garage
 
 
 class NeedsContact:

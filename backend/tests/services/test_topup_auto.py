@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextvars import Context
 from datetime import UTC, datetime, timedelta
 
@@ -11,14 +10,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from backend.tests.builders.auto_topups import COOL_OFF, Garage, open_garage
+from backend.tests.builders.auto_topups import COOL_OFF, Garage
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.payments import OFFER
-from backend.tests.builders.wallets import Wallets, rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
+from backend.tests.builders.wallets import rub
 from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
 from billing.customers.rules import AccountId
-from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.errors import (
     ProviderRejected,
@@ -28,20 +25,6 @@ from billing.payments.ports import ReceiptOrder
 from billing.payments.records import Contact
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def garage(simulator: SimulatedYookassa, wallets: Wallets, job_queue: JobQueue) -> AsyncIterator[Garage]:
-    """Where wallets top themselves up."""
-    async with open_garage(simulator, wallets, job_queue) as garage:
-        yield garage
 
 
 async def refuse_cards(garage: Garage, customer: Customer) -> None:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.payments import Till, open_till
+from backend.tests.builders.payments import Till
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from backend.tests.fakes.clock import StoppedClock
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
 from billing.kit.money import Currency, Money
-from billing.kit.unit_of_work import Begin
 from billing.payments.errors import PaymentNotRefundable
 from billing.payments.ports import ProviderDispute
 from billing.payments.provider_states import Applied, Outcome, Picture
@@ -28,22 +22,6 @@ pytestmark = [pytest.mark.money, pytest.mark.slow]
 NOTHING = rub("0")
 PROVIDER = "provider:yookassa"
 OPEN, LOST, WON = DisputeStatus.OPEN, DisputeStatus.LOST, DisputeStatus.WON
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def till(
-    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
-) -> AsyncIterator[Till]:
-    """Where money comes in."""
-    async with open_till(simulator, begin, clock, ids, job_queue) as till:
-        yield till
 
 
 @pytest.fixture

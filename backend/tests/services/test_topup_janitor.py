@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.upkeep import Caretaker, open_caretaker
+from backend.tests.builders.upkeep import Caretaker
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.payment_provider import EndingProvider
-from billing.kit.ids import Ids
 from billing.payments.check_repository import lease, put_back
 from billing.payments.errors import ProviderAmbiguous, ProviderMalformed, ProviderRefusedUs, ProviderUnavailable
 from billing.payments.rules import KEY_IS_SAFE_FOR
@@ -31,26 +26,10 @@ FIVE_HUNDRED = rub("500")
 NOTHING = rub("0")
 
 
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
 @pytest.fixture
 def clock() -> StoppedClock:
     """Stands where the simulator's clock stands, because its list is asked for by time."""
     return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture
-async def caretaker(
-    simulator: SimulatedYookassa, engine: AsyncEngine, database_url: URL, clock: StoppedClock, ids: Ids
-) -> AsyncIterator[Caretaker]:
-    """Who looks after payments."""
-    async with open_caretaker(simulator, engine, database_url, clock, ids) as caretaker:
-        yield caretaker
 
 
 @pytest.fixture

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
-from backend.tests.builders.auto_topups import Garage, open_garage
-from backend.tests.builders.wallets import Wallets, rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
+from backend.tests.builders.auto_topups import Garage
+from backend.tests.builders.wallets import rub
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role
-from billing.kit.jobs import JobQueue
 from billing.payments import repository
 from billing.payments.errors import PaymentMethodNotFound
 from billing.payments.methods import shown_title
@@ -20,20 +17,6 @@ from billing.payments.ports import ProviderMethod
 from billing.payments.rules import ProviderMethodId
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def garage(simulator: SimulatedYookassa, wallets: Wallets, job_queue: JobQueue) -> AsyncIterator[Garage]:
-    """Where methods are saved."""
-    async with open_garage(simulator, wallets, job_queue) as garage:
-        yield garage
 
 
 class TestSaving:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,12 +10,10 @@ import pytest
 from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from backend.tests.builders.auto_topups import Garage, open_garage
+from backend.tests.builders.auto_topups import Garage
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.wallets import Wallets, rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
+from backend.tests.builders.wallets import rub
 from billing.customers.directory import AccountDirectory
-from billing.kit.jobs import JobQueue
 from billing.payments.errors import BillingContactRequired, ProviderUnavailable
 from billing.payments.receipts import TaxReceipts, parse_contact
 from billing.payments.receipts_checks import ReceiptChecks
@@ -40,21 +38,13 @@ RECEIPT = {
 }
 
 
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
 @pytest.fixture
-async def garage(simulator: SimulatedYookassa, wallets: Wallets, job_queue: JobQueue) -> AsyncIterator[Garage]:
+async def garage(garage: Garage) -> Garage:
     """Where payments carry receipts."""
     terms = SETTINGS.terms
     assert terms is not None
-    async with open_garage(simulator, wallets, job_queue) as garage:
-        await mode(garage, "succeed")
-        yield garage.but(provider=garage.provider, receipts=TaxReceipts(directory=AccountDirectory(), terms=terms))
+    await mode(garage, "succeed")
+    return garage.but(provider=garage.provider, receipts=TaxReceipts(directory=AccountDirectory(), terms=terms))
 
 
 @pytest.fixture

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.upkeep import Caretaker, begun, credited, lost, only_difference, open_caretaker, paid
+from backend.tests.builders.upkeep import Caretaker, begun, credited, lost, only_difference, paid
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import SimulatedYookassa, YookassaBackstage, simulated_yookassa
+from backend.tests.builders.yookassa import YookassaBackstage
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.payment_provider import EndingProvider
 from billing.kit.errors import InvalidInput
-from billing.kit.ids import Ids
 from billing.payments.comparison import DifferenceKind, Window
 from billing.payments.errors import (
     PaymentsNotConfigured,
@@ -33,32 +29,10 @@ FIVE_HUNDRED = rub("500")
 LOST_ID = "22e12f66-000f-5000-8000-18db351245c7"
 
 
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
 @pytest.fixture
 def clock() -> StoppedClock:
     """Stands where the simulator's clock stands, because its lists are asked for by time."""
     return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture
-async def caretaker(
-    simulator: SimulatedYookassa, engine: AsyncEngine, database_url: URL, clock: StoppedClock, ids: Ids
-) -> AsyncIterator[Caretaker]:
-    """Who looks after payments."""
-    async with open_caretaker(simulator, engine, database_url, clock, ids) as caretaker:
-        yield caretaker
-
-
-@pytest.fixture
-def window(clock: StoppedClock) -> Window:
-    """The time of this test, in which nothing of another one's began."""
-    return Window(clock.now(), clock.now() + timedelta(hours=1))
 
 
 @pytest.fixture

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.upkeep import Caretaker, credited, only_difference, open_caretaker, paid
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
+from backend.tests.builders.upkeep import Caretaker, credited, only_difference, paid
 from backend.tests.fakes.clock import StoppedClock
-from billing.kit.ids import Ids
 from billing.payments.comparison import DifferenceKind, Window
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
@@ -22,32 +17,10 @@ pytestmark = [pytest.mark.money, pytest.mark.slow]
 ODD = {"status": "half_paid"}
 
 
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
 @pytest.fixture
 def clock() -> StoppedClock:
     """Stands where the simulator's clock stands, because its lists are asked for by time."""
     return StoppedClock(datetime.now(UTC))
-
-
-@pytest.fixture
-async def caretaker(
-    simulator: SimulatedYookassa, engine: AsyncEngine, database_url: URL, clock: StoppedClock, ids: Ids
-) -> AsyncIterator[Caretaker]:
-    """Who looks after payments."""
-    async with open_caretaker(simulator, engine, database_url, clock, ids) as caretaker:
-        yield caretaker
-
-
-@pytest.fixture
-def window(clock: StoppedClock) -> Window:
-    """The time of this test, in which nothing of another one's began."""
-    return Window(clock.now(), clock.now() + timedelta(hours=1))
 
 
 @pytest.fixture

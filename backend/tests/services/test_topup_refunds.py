@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.payments import Till, open_till
+from backend.tests.builders.payments import Till
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
 from billing.kit.errors import IdempotencyKeyReused, InvalidInput
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
 from billing.kit.money import Currency, Money
-from billing.kit.unit_of_work import Begin, UnitOfWork
+from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.errors import (
     PaymentNotFound,
     PaymentNotRefundable,
@@ -43,22 +38,6 @@ pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 NOTHING = rub("0")
 PROVIDER = "provider:yookassa"
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def till(
-    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
-) -> AsyncIterator[Till]:
-    """Where money comes in."""
-    async with open_till(simulator, begin, clock, ids, job_queue) as till:
-        yield till
 
 
 @pytest.fixture

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.payments import Till, open_till
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from backend.tests.fakes.clock import StoppedClock
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
+from backend.tests.builders.payments import Till
 from billing.kit.unit_of_work import Begin
 from billing.ledger.invariants import Drift
 from billing.payments.invariants import PaymentVerifier
@@ -22,22 +16,6 @@ pytestmark = [pytest.mark.money, pytest.mark.slow]
 
 class RolledBackError(Exception):
     """What was tampered with is as before."""
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def till(
-    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
-) -> AsyncIterator[Till]:
-    """Where money comes in."""
-    async with open_till(simulator, begin, clock, ids, job_queue) as till:
-        yield till
 
 
 async def drifts_after(begin_as_owner: Begin, payment_id: str, *statements: str) -> list[Drift]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.tests.builders.outbound import Post, Subscriber, open_post, remote_receiver, wanted
+from backend.tests.builders.outbound import Post, Subscriber, open_post, wanted
 from backend.tests.builders.wallets import RUB
 from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import NOON, StoppedClock
@@ -32,33 +32,9 @@ from billing.webhooks.outbound.rules import (
     Outcome,
 )
 from billing.webhooks.outbound.signing import SigningKeys
-from testkit.simulators.remote import ReceiverRemote
 
 SECONDS = timedelta(seconds=1)
 STANDARD_WAITS = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]
-
-
-@pytest.fixture(scope="module")
-def shared_receiver() -> Iterator[ReceiverRemote]:
-    """Whoever receives messages."""
-    with remote_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(shared_receiver: ReceiverRemote) -> ReceiverRemote:
-    """The receiver, with no fault planned and no call made."""
-    shared_receiver.reset()
-    return shared_receiver
-
-
-@pytest.fixture
-async def post(
-    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver: ReceiverRemote
-) -> AsyncIterator[Post]:
-    """The services."""
-    async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
-        yield post
 
 
 async def jobs_for(post: Post, subscriber: Subscriber) -> int:

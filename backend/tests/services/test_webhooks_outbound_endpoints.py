@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,7 +16,6 @@ from backend.tests.builders.outbound import (
     REQUEST_ID,
     Post,
     open_post,
-    remote_receiver,
     wanted,
 )
 from backend.tests.fakes.clock import NOON, StoppedClock
@@ -37,7 +36,6 @@ from billing.webhooks.outbound.event_types import ENDPOINT_TEST
 from billing.webhooks.outbound.replays import ReplayOrder
 from billing.webhooks.outbound.rules import DeliveryStatus, WantedEndpoint
 from billing.webhooks.outbound.signing import SigningKeys
-from testkit.simulators.remote import ReceiverRemote
 
 pytestmark = [pytest.mark.trust, pytest.mark.slow]
 
@@ -52,29 +50,6 @@ _ROWS = text(
     FROM webhook_endpoints AS endpoint WHERE account_id = :account ORDER BY id
     """
 )
-
-
-@pytest.fixture(scope="module")
-def shared_receiver() -> Iterator[ReceiverRemote]:
-    """Whoever receives messages."""
-    with remote_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(shared_receiver: ReceiverRemote) -> ReceiverRemote:
-    """The receiver, with no fault planned and no call made."""
-    shared_receiver.reset()
-    return shared_receiver
-
-
-@pytest.fixture
-async def post(
-    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver: ReceiverRemote
-) -> AsyncIterator[Post]:
-    """The services."""
-    async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
-        yield post
 
 
 async def rows_of(post: Post, customer: Customer) -> list[Any]:

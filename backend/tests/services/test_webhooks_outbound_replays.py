@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,22 +10,16 @@ from sqlalchemy import text
 from backend.tests.builders.outbound import (
     Post,
     Subscriber,
-    open_post,
-    remote_receiver,
     wanted,
 )
 from backend.tests.fakes.clock import NOON, StoppedClock
 from billing.kit.errors import InvalidInput
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
-from billing.kit.unit_of_work import Begin
 from billing.webhooks.outbound.errors import (
     WebhookEndpointDisabled,
     WebhookLineFull,
     WebhookMessageNotFound,
 )
 from billing.webhooks.outbound.replays import ReplayOrder
-from testkit.simulators.remote import ReceiverRemote
 
 pytestmark = [pytest.mark.trust, pytest.mark.slow]
 
@@ -35,29 +28,6 @@ _FILL = text(
     " SELECT :endpoint || number, :endpoint, :message, true, 'waiting', 0, :at, :at"
     " FROM generate_series(1, 2000) AS number"
 )
-
-
-@pytest.fixture(scope="module")
-def shared_receiver() -> Iterator[ReceiverRemote]:
-    """Whoever receives messages."""
-    with remote_receiver() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(shared_receiver: ReceiverRemote) -> ReceiverRemote:
-    """The receiver, with no fault planned and no call made."""
-    shared_receiver.reset()
-    return shared_receiver
-
-
-@pytest.fixture
-async def post(
-    begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue, receiver: ReceiverRemote
-) -> AsyncIterator[Post]:
-    """The services."""
-    async with open_post(begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=receiver) as post:
-        yield post
 
 
 class TestReplay:
