@@ -34,7 +34,7 @@ _POST = """
 _POST_ONCE = DriverStatement(_POST.format(on_conflict="ON CONFLICT (id) DO NOTHING"))
 _POST_NEW = DriverStatement(_POST.format(on_conflict=""))
 
-_CONTENT = text(
+_CONTENT = DriverStatement(
     """
     SELECT transfer.kind, transfer.reference, transfer.corrects, transfer.details,
            array_agg(
@@ -43,7 +43,7 @@ _CONTENT = text(
            ) AS entries
     FROM ledger_transfers AS transfer
     JOIN ledger_entries AS entry ON entry.transfer_id = transfer.id
-    WHERE transfer.id = :id
+    WHERE transfer.id = %(id)s
     GROUP BY transfer.id
     """,
 )
@@ -151,7 +151,7 @@ def _posting(statement: DriverStatement, transfer: Transfer) -> Sending:
 
 async def content_of(uow: UnitOfWork, transfer_id: str) -> BookedContent | None:
     """What the books say under this id."""
-    row = (await uow.connection.execute(_CONTENT, {"id": transfer_id})).one_or_none()
+    row = await _CONTENT.row(uow, id=transfer_id)
     return BookedContent(row.kind, row.reference, row.corrects, row.details, tuple(row.entries)) if row else None
 
 

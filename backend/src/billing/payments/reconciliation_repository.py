@@ -209,7 +209,7 @@ async def _payments(uow: UnitOfWork, condition: ColumnElement[bool], *, limit: i
     statement = (
         select(PaymentRow.__table__).where(condition).order_by(PaymentRow.created_at, PaymentRow.id).limit(limit)
     )
-    return tuple(payment_of(row) for row in (await uow.connection.execute(statement)).mappings())
+    return tuple(payment_of(row._asdict()) for row in await uow.connection.execute(statement))
 
 
 def _difference(row: Row[tuple[object, ...]]) -> RecordedDifference:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import RowMapping, func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.customers.rules import AccountId
 from billing.kit.money import Currency, Money
+from billing.kit.statements import DriverStatement
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.models import PaymentRow
 from billing.payments.ports import MethodRef, ReceiptOrder
@@ -55,8 +58,8 @@ async def find_live(uow: UnitOfWork, wish: Wish, *, provider: str, shop_id: str,
     )
     if returns_to_client:
         statement = statement.where(PaymentRow.return_url == wish.client_return_url)
-    row = (await uow.connection.execute(statement)).mappings().one_or_none()
-    return None if row is None else payment_of(row)
+    row = (await uow.connection.execute(statement)).one_or_none()
+    return None if row is None else payment_of(row._asdict())
 
 
 async def insert_payment(uow: UnitOfWork, payment: Payment) -> None:
@@ -91,37 +94,50 @@ async def insert_payment(uow: UnitOfWork, payment: Payment) -> None:
     )
 
 
+# A notification passes all of these, and notifications come in bursts.
+_FIND = select(PaymentRow.__table__).where(PaymentRow.id == bindparam("payment_id"))
+_READ, _LOCK = DriverStatement(_FIND), DriverStatement(_FIND.with_for_update())
+_NAMED = DriverStatement(
+    select(PaymentRow.id).where(
+        PaymentRow.provider == bindparam("provider"),
+        PaymentRow.provider_payment_id == bindparam("provider_payment_id"),
+    )
+)
+
+
 async def find(uow: UnitOfWork, payment_id: str, *, for_update: bool = False) -> Payment | None:
     """The payment of this id."""
-    statement = select(PaymentRow.__table__).where(PaymentRow.id == payment_id)
-    statement = statement.with_for_update() if for_update else statement
-    row = (await uow.connection.execute(statement)).mappings().one_or_none()
-    return None if row is None else payment_of(row)
+    row = await (_LOCK if for_update else _READ).row(uow, payment_id=payment_id)
+    return None if row is None else payment_of(row._asdict())
 
 
 async def find_by_provider_id(
     uow: UnitOfWork, provider: str, provider_payment_id: ProviderPaymentId
 ) -> PaymentId | None:
     """Which payment of ours the provider's payment belongs to, as far as we have recorded it."""
-    statement = select(PaymentRow.id).where(
-        PaymentRow.provider == provider, PaymentRow.provider_payment_id == provider_payment_id
-    )
-    found = (await uow.connection.execute(statement)).scalar_one_or_none()
-    return None if found is None else PaymentId(found)
+    found = await _NAMED.row(uow, provider=provider, provider_payment_id=provider_payment_id)
+    return None if found is None else PaymentId(found.id)
 
 
 async def update_payment(uow: UnitOfWork, payment_id: PaymentId, *, at: datetime, **changes: Any) -> Payment:
-    """Changes where a payment stands; the caller holds its lock."""
-    statement = (
-        update(PaymentRow)
-        .where(PaymentRow.id == payment_id)
-        .values(updated_at=at, **changes)
-        .returning(*PaymentRow.__table__.columns)
+    """Changes where a payment stands, by the columns' names; the caller holds its lock."""
+    values = {f"new_{name}": value for name, value in changes.items()}
+    row = await _updating(tuple(sorted(changes))).row(uow, payment_id=payment_id, at=at, **values)
+    assert row is not None, "payments are never deleted"
+    return payment_of(row._asdict())
+
+
+@cache
+def _updating(columns: tuple[str, ...]) -> DriverStatement:
+    """What changes these columns: the rules name a dozen combinations, and each is built once."""
+    statement = update(PaymentRow).where(PaymentRow.id == bindparam("payment_id"))
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
+    return DriverStatement(
+        statement.values(updated_at=bindparam("at"), **values).returning(*PaymentRow.__table__.columns)
     )
-    return payment_of((await uow.connection.execute(statement)).mappings().one())
 
 
-def payment_of(row: RowMapping) -> Payment:
+def payment_of(row: Mapping[str, Any]) -> Payment:
     """The payment that a row of the table (all columns) is."""
     currency = Currency(row["currency"])
     return Payment(
@@ -158,7 +174,7 @@ def payment_of(row: RowMapping) -> Payment:
     )
 
 
-def _method_of(row: RowMapping) -> MethodRef | None:
+def _method_of(row: Mapping[str, Any]) -> MethodRef | None:
     if row["provider_method_id"] is None:
         return None
     return MethodRef(ProviderMethodId(row["provider_method_id"]), row["provider_customer"])
@@ -174,7 +190,7 @@ def _terms_of(receipt: ReceiptOrder) -> dict[str, object]:
     }
 
 
-def _receipt_of(row: RowMapping) -> ReceiptOrder | None:
+def _receipt_of(row: Mapping[str, Any]) -> ReceiptOrder | None:
     if row["receipt_terms"] is None:
         return None
     return ReceiptOrder(email=row["contact_email"], phone=row["contact_phone"], **row["receipt_terms"])

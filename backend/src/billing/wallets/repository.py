@@ -11,6 +11,7 @@ from sqlalchemy import bindparam, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.kit.money import Currency, Money
+from billing.kit.round_trips import Sending
 from billing.kit.statements import DriverStatement, Question, only, written
 from billing.kit.unit_of_work import UnitOfWork
 from billing.wallets.alerts import Alert, BillingEvent, EventKind
@@ -175,29 +176,36 @@ async def lot_views(uow: UnitOfWork, wallet_id: WalletId, currency: Currency, no
     )
 
 
-async def insert_lot(
-    uow: UnitOfWork,
-    lot: Lot,
-    *,
-    wallet_id: WalletId,
-    source: LotSource,
-    amount_micros: int,
-    origin: str,
-    at: datetime,
-) -> None:
-    """Stores a new lot; it can have less left than its amount when debt was paid from it at once."""
-    await uow.connection.execute(
-        insert(CreditLotRow).values(
-            id=lot.lot_id,
-            wallet_id=wallet_id,
-            source=source.value,
-            is_granted=lot.is_granted,
-            amount_micros=amount_micros,
-            left_micros=lot.left_micros,
-            origin=origin,
-            created_at=at,
-            expires_at=lot.expires_at,
-        ),
+_INSERT_LOT = DriverStatement(
+    insert(CreditLotRow),
+    columns=(
+        "id",
+        "wallet_id",
+        "source",
+        "is_granted",
+        "amount_micros",
+        "left_micros",
+        "origin",
+        "created_at",
+        "expires_at",
+    ),
+)
+
+
+def insert_lot(
+    lot: Lot, *, wallet_id: WalletId, source: LotSource, amount_micros: int, origin: str, at: datetime
+) -> Sending:
+    """What stores a new lot; it can have less left than its amount when debt was paid from it at once."""
+    return _INSERT_LOT.filled(
+        id=lot.lot_id,
+        wallet_id=wallet_id,
+        source=source.value,
+        is_granted=lot.is_granted,
+        amount_micros=amount_micros,
+        left_micros=lot.left_micros,
+        origin=origin,
+        created_at=at,
+        expires_at=lot.expires_at,
     )
 
 

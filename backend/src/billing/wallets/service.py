@@ -164,8 +164,8 @@ class WalletService:
         now = self._clock.now()
         paid_debt = min(wallet.debt_micros, amount.micros)
         lot = Lot(LotId(self._ids.new("lot")), source.is_granted, amount.micros - paid_debt, expires_at)
-        await repository.insert_lot(
-            uow, lot, wallet_id=wallet_id, source=source, amount_micros=amount.micros, origin=origin, at=now
+        new_lot = repository.insert_lot(
+            lot, wallet_id=wallet_id, source=source, amount_micros=amount.micros, origin=origin, at=now
         )
         incoming = Movement.of_pieces([Piece(lot.lot_id, lot.is_granted, lot.left_micros, expires_at)])
         entries, after = book(wallet, incoming + Movement(owed=-paid_debt), {counter_account: -amount.micros})
@@ -178,6 +178,7 @@ class WalletService:
             transfer_id=booked_id,
             metadata=details,
             corrects=corrects,
+            first=(new_lot,),
         )
         return Credited(transfer_id, amount, is_new=True)
 
@@ -461,10 +462,12 @@ class WalletService:
         transfer_id: str | None = None,
         metadata: Mapping[str, str] | None = None,
         corrects: str | None = None,
+        first: tuple[Sending, ...] = (),
     ) -> None:
-        """Writes the change and books its entries; where nothing moved there is nothing to book."""
+        """Writes `first`, then the change, and books its entries; where nothing moved there is nothing to book."""
+        changes = (*first, change)
         if not entries:
-            await written(uow, change)
+            await written(uow, *changes)
             return
         transfer = Transfer(
             transfer_id=transfer_id or self._ids.new("trf"),
@@ -476,9 +479,9 @@ class WalletService:
             corrects=corrects,
         )
         if transfer_id is None:
-            await self._ledger.post_new(uow, transfer, after=(change,))
+            await self._ledger.post_new(uow, transfer, after=changes)
             return
-        is_new = await self._ledger.post(uow, transfer, after=(change,))
+        is_new = await self._ledger.post(uow, transfer, after=changes)
         assert is_new, f"transfer {transfer.transfer_id} moves money once"
 
 

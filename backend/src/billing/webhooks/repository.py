@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, select, update
+from sqlalchemy import Row, Select, bindparam, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.kit.statements import DriverStatement, written
 from billing.kit.unit_of_work import UnitOfWork
 from billing.webhooks.models import InboxMessageRow, WebhookRefusalRow
 from billing.webhooks.rules import MessageId, MessageStatus
@@ -51,37 +52,53 @@ class NewMessage:
     body: str = field(repr=False)
 
 
+_INSERT = DriverStatement(
+    insert(InboxMessageRow).on_conflict_do_nothing(),  # by its event id or by its digest
+    columns=("id", "provider", "event_id", "digest", "body", "status", "attempts", "received_at", "due_at"),
+)
+
+
 async def insert_if_new(uow: UnitOfWork, message: NewMessage, *, received_at: datetime, due_at: datetime) -> bool:
     """Stores the message unless its provider sent the same before; says whether it is new."""
-    inserted = await uow.connection.execute(
-        insert(InboxMessageRow)
-        .values(
-            id=message.id,
-            provider=message.provider,
-            event_id=message.event_id,
-            digest=message.digest,
-            body=message.body,
-            status=MessageStatus.WAITING,
-            attempts=0,
-            received_at=received_at,
-            due_at=due_at,
-        )
-        .on_conflict_do_nothing()  # by its event id or by its digest
-        .returning(InboxMessageRow.id),
+    inserted = await _INSERT.changed(
+        uow,
+        id=message.id,
+        provider=message.provider,
+        event_id=message.event_id,
+        digest=message.digest,
+        body=message.body,
+        status=MessageStatus.WAITING.value,
+        attempts=0,
+        received_at=received_at,
+        due_at=due_at,
     )
-    return inserted.scalar_one_or_none() is not None
+    return inserted == 1
+
+
+_LEASE = DriverStatement(
+    update(InboxMessageRow)
+    .where(InboxMessageRow.id == bindparam("message_id"), InboxMessageRow.status == MessageStatus.WAITING.value)
+    .values(attempts=InboxMessageRow.attempts + 1, due_at=bindparam("until"))
+    .returning(InboxMessageRow.id, InboxMessageRow.provider, InboxMessageRow.body, InboxMessageRow.attempts)
+)
 
 
 async def lease(uow: UnitOfWork, message_id: str, *, until: datetime) -> LeasedMessage | None:
     """Begins an attempt with a waiting message and counts it; None where there is nothing to decide."""
-    leased = await uow.connection.execute(
-        update(InboxMessageRow)
-        .where(InboxMessageRow.id == message_id, InboxMessageRow.status == MessageStatus.WAITING)
-        .values(attempts=InboxMessageRow.attempts + 1, due_at=until)
-        .returning(InboxMessageRow.id, InboxMessageRow.provider, InboxMessageRow.body, InboxMessageRow.attempts)
-    )
-    row = leased.one_or_none()
+    row = await _LEASE.row(uow, message_id=message_id, until=until)
     return None if row is None else LeasedMessage(MessageId(row.id), row.provider, row.body, row.attempts)
+
+
+_WRITE_OUTCOME = DriverStatement(
+    update(InboxMessageRow)
+    .where(InboxMessageRow.id == bindparam("message_id"), InboxMessageRow.status == MessageStatus.WAITING.value)
+    .values(
+        status=bindparam("new_status"),
+        reason=bindparam("reason"),
+        due_at=bindparam("due_at"),
+        handled_at=bindparam("handled_at"),
+    )
+)
 
 
 async def write_outcome(
@@ -93,11 +110,12 @@ async def write_outcome(
     due_at: datetime | None,
     handled_at: datetime,
 ) -> None:
-    """Says what came of an attempt; a message that another attempt has ended stays as it is."""
-    await uow.connection.execute(
-        update(InboxMessageRow)
-        .where(InboxMessageRow.id == message_id, InboxMessageRow.status == MessageStatus.WAITING)
-        .values(status=status, reason=reason, due_at=due_at, handled_at=handled_at)
+    """Says what came of an attempt; a message that another attempt has ended stays as it is. A write that may wait."""
+    await written(
+        uow,
+        _WRITE_OUTCOME.filled(
+            message_id=message_id, new_status=status.value, reason=reason, due_at=due_at, handled_at=handled_at
+        ),
     )
 
 

@@ -97,6 +97,7 @@ class InboxService:
         # No transaction is open: the handler asks the provider, and opens its own to book the answer.
         handling = await self._handled(message)
         async with self._begin() as uow:
+            uow.writes_may_wait = True
             await self._write(uow, message, handling)
 
     async def hand_over_again(
