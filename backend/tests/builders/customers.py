@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from billing.customers.adapters.argon2_passwords import Argon2Passwords
 from billing.customers.audit import AuditTrail
 from billing.customers.ports import Passwords
-from billing.customers.rules import Account, AccountId, AccountKind, OperatorRole, Permission, Principal, Role, Scope
+from billing.customers.rules import Account, AccountId, AccountKind, OperatorRole, Principal, Role, Scope
 from billing.customers.service import CustomersService, SignedIn
 from billing.customers.settings import CustomersSettings
 from billing.kit.clock import Clock
@@ -122,6 +122,3 @@ def principal(
         operator_role=operator_role,
         time_zone="UTC",
     )
-
-
-ALL_PERMISSIONS = frozenset(Permission)

@@ -178,9 +178,6 @@ MOVES: dict[tuple[PaymentState, PaymentState], Move] = {
 }
 """Every step that a payment may take. What is paid stays paid, whatever becomes of it later."""
 
-FINAL_STATUSES = frozenset({ProviderStatus.SUCCEEDED, ProviderStatus.CANCELED})
-"""The provider has ended the payment."""
-
 LIVE_STATES = frozenset({PaymentState.CREATED, PaymentState.PENDING, PaymentState.WAITING_FOR_CAPTURE})
 """A payment that stands for its intent: it can still be paid, or is paid and not credited yet."""
 

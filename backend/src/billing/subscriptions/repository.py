@@ -275,17 +275,6 @@ async def lease_due_renewals(uow: UnitOfWork, *, now: datetime, until: datetime,
     return tuple(sorted((_renewal(row) for row in rows), key=lambda renewal: (renewal.starts_at, renewal.id)))
 
 
-async def open_renewals_of(uow: UnitOfWork, account_id: AccountId) -> tuple[Renewal, ...]:
-    """The account's renewals that have not ended: one, or none."""
-    query = (
-        select(PlanRenewalRow.__table__)
-        .where(PlanRenewalRow.account_id == account_id, PlanRenewalRow.status == RenewalStatus.OPEN.value)
-        .order_by(PlanRenewalRow.starts_at, PlanRenewalRow.id)
-        .limit(_GRANTS_MAX)
-    )
-    return tuple(_renewal(row) for row in (await uow.connection.execute(query)).mappings())
-
-
 async def supersede_renewals(uow: UnitOfWork, account_id: AccountId) -> None:
     """Ends the account's renewals that nobody needs any more; one that is being paid is granted all the same."""
     await uow.connection.execute(
