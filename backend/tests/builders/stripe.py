@@ -116,9 +116,10 @@ class SimulatedStripe:
         """Anything that can happen to a session: pay, decline, challenge, expire, process, arrive, fail."""
         await self.post(f"sessions/{session_id}/{step}")
 
-    async def reserved(self, amount: Money) -> ProviderPaymentId:
+    async def reserved(self, amount: Money, **metadata: str) -> ProviderPaymentId:
         """A payment of two stages, begun and paid."""
-        asked = {"amount": as_minor_units(amount), "currency": amount.currency.lower()}
+        minor_units, currency = as_minor_units(amount), amount.currency.lower()
+        asked = {"amount": minor_units, "currency": currency, "metadata": metadata}
         return ProviderPaymentId((await self.post("reservations", asked))["id"])
 
     async def refund_in_cabinet(self, payment_id: str, amount: Money) -> None:

@@ -189,9 +189,10 @@ class YookassaBackstage:
         """The hour for paying is over."""
         await self.simulator.expire(payment_id)
 
-    async def reserved(self, amount: Money) -> ProviderPaymentId:
+    async def reserved(self, amount: Money, **metadata: str) -> ProviderPaymentId:
         """A payment of two stages, begun and paid."""
         asked = {
+            "metadata": metadata,
             "amount": {"value": amount.to_decimal(), "currency": amount.currency},
             "confirmation": {"type": "redirect", "return_url": "https://shop.example/back"},
             "capture": False,
