@@ -120,14 +120,18 @@ class TestWhereverItIs:
 
 
 class TestHowAPaymentEnds:
-    async def test_paid(self, under_test: SimulatedProvider, order: PaymentOrder) -> None:
+    async def test_with_money_and_the_provider_keeps_a_fee(
+        self, under_test: SimulatedProvider, order: PaymentOrder
+    ) -> None:
         payment = await paid(under_test, order)
 
         assert (payment.status, payment.is_paid, payment.cancellation) == (ProviderStatus.SUCCEEDED, True, None)
         assert payment.fee is not None
         assert rub("0") < payment.fee < rub("100")
 
-    async def test_declined(self, under_test: SimulatedProvider, order: PaymentOrder) -> None:
+    async def test_without_money_where_the_bank_declined(
+        self, under_test: SimulatedProvider, order: PaymentOrder
+    ) -> None:
         begun = await under_test.provider.create_payment(order)
 
         await under_test.backstage.decline(begun.id)
@@ -136,7 +140,9 @@ class TestHowAPaymentEnds:
         assert (declined.status, declined.is_paid) == (ProviderStatus.CANCELED, False)
         assert declined.cancellation is Cancellation.DECLINED
 
-    async def test_expired(self, under_test: SimulatedProvider, order: PaymentOrder) -> None:
+    async def test_without_money_where_nobody_paid_in_time(
+        self, under_test: SimulatedProvider, order: PaymentOrder
+    ) -> None:
         begun = await under_test.provider.create_payment(order)
 
         await under_test.backstage.expire(begun.id)

@@ -135,7 +135,9 @@ class TestWhatHeals:
 
 
 class TestEachKind:
-    async def test_missing_here(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+    async def test_of_a_payment_that_we_lost_is_missing_here(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
         payment_id = await lost(caretaker, customer)
 
         found = (await only_difference(caretaker, window)).difference
@@ -143,14 +145,18 @@ class TestEachKind:
         assert (found.kind, found.payment_id) == (DifferenceKind.MISSING_HERE, payment_id)
         assert found.theirs["account_id"] == customer.account.id
 
-    async def test_foreign(self, caretaker: Caretaker, window: Window) -> None:
+    async def test_of_a_payment_that_names_nobody_of_ours_is_foreign(
+        self, caretaker: Caretaker, window: Window
+    ) -> None:
         provider_id = await YookassaBackstage(caretaker.till.yookassa).reserved(FIVE_HUNDRED)
 
         found = (await only_difference(caretaker, window)).difference
 
         assert (found.kind, found.object_id) == (DifferenceKind.FOREIGN, provider_id)
 
-    async def test_missing_there(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+    async def test_of_a_payment_that_only_we_have_is_missing_there(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
         payment_id = await begun(caretaker, customer)
         await caretaker.as_owner(
             "INSERT INTO payments SELECT (jsonb_populate_record(payments, jsonb_build_object("
@@ -183,7 +189,9 @@ class TestEachKind:
         assert (found.kind, found.payment_id) == (kind, payment_id)
         assert (await caretaker.till.row(payment_id))["state"] == "pending"
 
-    async def test_status(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+    async def test_of_a_payment_that_ended_only_here_is_its_status(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
         payment_id = await begun(caretaker, customer)
         await caretaker.as_owner(
             "UPDATE payments SET state = 'canceled', cancellation = 'expired' WHERE id = :id", id=payment_id
@@ -197,7 +205,9 @@ class TestEachKind:
             "pending",
         )
 
-    async def test_fee(self, caretaker: Caretaker, customer: Customer, window: Window) -> None:
+    async def test_of_another_fee_than_the_booked_one_is_the_fee(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
         payment_id = await credited(caretaker, customer)
         await caretaker.as_owner("UPDATE payments SET fee_micros = 1 WHERE id = :id", id=payment_id)
 
