@@ -1,4 +1,4 @@
-"""Two workers find the same low wallet, and its owner's card is charged once (incident 33)."""
+"""Two workers find the same low wallet, and its owner's card is charged once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An Idempotency-Key means one thing to its owner, however often and however close together it comes (incident 2)."""
+"""An Idempotency-Key means one thing to its owner, however often and however close together it comes."""
 
 from __future__ import annotations
 

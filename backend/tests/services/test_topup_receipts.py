@@ -1,4 +1,4 @@
-"""Payments and refunds carry a receipt where one is due, and what becomes of it is known (54-FZ, incident 35)."""
+"""Payments and refunds carry a receipt where one is due, and what becomes of it is known (54-FZ)."""
 
 from __future__ import annotations
 
