@@ -1,6 +1,6 @@
-"""A process that forks one child per order, which does a script and is killed at one commit: before it, or after it.
+"""A process that forks one child per order, which does a script and is killed at one step: before it, or after it.
 
-Orders come as lines of JSON on standard input, answers go out as lines of JSON: how many commits there were and whether
+Orders come as lines of JSON on standard input, answers go out as lines of JSON: how many steps there were and whether
 the child was killed. Forking spares each death the start of an interpreter.
 """
 
@@ -12,15 +12,19 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 from backend.tests.crash.scripts import SCRIPTS, Names, bank
 from billing.kit.database import application_engine, parse_database_url
 from billing.kit.logs import configure_logs
 from billing.kit.unit_of_work import Begin, UnitOfWork, units_of_work
 
-NEVER = -1
+Live = Callable[[dict[str, Any]], Coroutine[Any, Any, int]]
+"""Does what an order says and answers how many steps that took, if it lives to say so."""
+
 _WORKED, _BROKE = 0, 3
 
 
@@ -40,26 +44,24 @@ def dying(begin: Begin, *, at: int, is_after: bool, commits: itertools.count[int
     return begin_until_death
 
 
-async def live(order: dict[str, object], database_url: str) -> int:
-    """Does the script and says how many commits it took, if it lives to say so."""
+async def live(database_url: str, order: dict[str, Any]) -> int:
+    """Does the script and says how many commits it took."""
     engine = application_engine(parse_database_url(database_url), connections_max=6)
     commits: itertools.count[int] = itertools.count()
-    at, is_after = int(str(order["at"])), bool(order["is_after"])
-    begin = dying(units_of_work(engine), at=at, is_after=is_after, commits=commits)
-    names = Names(**order["names"])  # type: ignore[arg-type] # what JSON holds is what the other side put in
-    await SCRIPTS[str(order["script"])](bank(begin), names)
+    begin = dying(units_of_work(engine), at=order["at"], is_after=order["is_after"], commits=commits)
+    await SCRIPTS[order["script"]](bank(begin), Names(**order["names"]))
     await engine.dispose()
     return next(commits)
 
 
-def carry_out(order: dict[str, object], database_url: str) -> dict[str, object]:
+def carry_out(live: Live, order: dict[str, Any]) -> dict[str, object]:
     """Forks the child and waits for its end."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
         ending = _BROKE
         try:
-            os.write(writing, str(asyncio.run(live(order, database_url))).encode())
+            os.write(writing, str(asyncio.run(live(order))).encode())
             ending = _WORKED
         finally:
             os._exit(ending)
@@ -68,16 +70,16 @@ def carry_out(order: dict[str, object], database_url: str) -> dict[str, object]:
         said = pipe.read()
     _, status = os.waitpid(pid, 0)
     is_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    return {"commits": int(said or 0), "is_killed": is_killed, "is_well": status == 0}
+    return {"steps": int(said or 0), "is_killed": is_killed, "is_well": status == 0}
 
 
-def main(database_url: str) -> None:
+def obey(live: Live) -> None:
     """Carries out orders until there are no more."""
     configure_logs("ERROR")
     for line in sys.stdin:
-        sys.stdout.write(json.dumps(carry_out(json.loads(line), database_url)) + "\n")
+        sys.stdout.write(json.dumps(carry_out(live, json.loads(line))) + "\n")
         sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    obey(partial(live, sys.argv[1]))

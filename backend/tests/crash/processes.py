@@ -1,15 +1,23 @@
-"""Child processes that say on a pipe where they stand, so that a test can kill them exactly there."""
+"""Child processes that are killed where a test wants: they say on a pipe where they are, or count their steps."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 from sqlalchemy.engine import URL
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+NEVER = -1
 
 _ROOT = Path(__file__).parents[3]
 _WAIT_SECONDS_MAX = 20.0
@@ -52,3 +60,46 @@ async def started(role: str, *words: str | URL) -> AsyncIterator[Process]:
         yield process
     finally:
         await process.kill()
+
+
+@dataclass(frozen=True)
+class Forker:
+    """A process that forks a child for each order and says what became of it (`backend.tests.crash.boundaries`)."""
+
+    orders: IO[str]
+    answers: IO[str]
+
+    def lives(self, script: str, names: DataclassInstance, **more: object) -> int:
+        """Has a child do all of the script; how many steps that took."""
+        answer = self._order(script, names, at=NEVER, is_after=False, **more)
+        assert answer["is_well"], script
+        return int(answer["steps"])
+
+    def dies(self, script: str, names: DataclassInstance, *, at: int, is_after: bool, **more: object) -> None:
+        """Has a child do the script until it is killed, before or after this step."""
+        answer = self._order(script, names, at=at, is_after=is_after, **more)
+        assert answer["is_killed"], (script, at, is_after)
+
+    def _order(self, script: str, names: DataclassInstance, **more: object) -> dict[str, Any]:
+        self.orders.write(json.dumps({"script": script, "names": asdict(names), **more}) + "\n")
+        self.orders.flush()
+        answer: dict[str, Any] = json.loads(self.answers.readline())
+        return answer
+
+
+@contextlib.contextmanager
+def forker(module: str, *words: str | URL) -> Iterator[Forker]:
+    """Starts the process that forks; it ends when this is left."""
+    texts = [word.render_as_string(hide_password=False) if isinstance(word, URL) else word for word in words]
+    with subprocess.Popen(
+        [sys.executable, "-m", module, *texts], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        yield Forker(process.stdin, process.stdout)
+        process.stdin.close()
+
+
+def deaths(steps: int) -> Iterator[tuple[int, bool]]:
+    """Every boundary: before and after each step."""
+    return ((at, is_after) for at in range(steps) for is_after in (False, True))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import pytest
 from sqlalchemy import text
@@ -17,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.tests.builders.wallets import RUB, rub
-from backend.tests.crash.boundaries import NEVER
+from backend.tests.crash.processes import Forker, deaths, forker
 from backend.tests.crash.scripts import SCRIPTS, Bank, Names, bank
 from billing.kit.database import application_engine
 from billing.kit.money import Money
@@ -30,7 +25,6 @@ from billing.wiring.verification import Verification
 
 pytestmark = [pytest.mark.slow, pytest.mark.money]
 
-_ROOT = Path(__file__).parents[3]
 _COMMITS_MIN = {"credit": 1, "hold": 2, "settle": 3, "release": 3, "extend": 4, "late": 5, "stream": 6}
 _CHARGED_TWELVE = {"settle", "extend", "late", "by_operator"}
 
@@ -51,8 +45,7 @@ _ENDINGS = text(
 class Undertaker:
     """Has children killed, and looks at what they leave."""
 
-    orders: IO[str]
-    answers: IO[str]
+    forker: Forker
     engine: AsyncEngine
     bank: Bank
 
@@ -68,14 +61,6 @@ class Undertaker:
         unique = secrets.token_hex(8)
         person_id = str(customer.principal.person_id)
         return Names(customer.account.id, person_id, wallet_id, f"opr_{unique}", f"trf_{unique}")
-
-    def order(self, script: str, names: Names, at: int = NEVER, *, is_after: bool = False) -> dict[str, Any]:
-        """Has a child do the script, and killed at this commit."""
-        order = {"script": script, "names": asdict(names), "at": at, "is_after": is_after}
-        self.orders.write(json.dumps(order) + "\n")
-        self.orders.flush()
-        answer: dict[str, Any] = json.loads(self.answers.readline())
-        return answer
 
     async def left(self, names: Names) -> tuple[int, int, int, int]:
         """Open holds, usage events, charges and checkpoints of the wallet."""
@@ -103,32 +88,9 @@ async def undertaker(own_database: URL) -> AsyncIterator[Undertaker]:
     services = bank(units_of_work(engine))
     async with services.begin() as uow:
         await seed_demo_rates(uow, services.gate.pricing, services.clock.now())
-    with _forker(own_database) as forker:
-        assert forker.stdin is not None
-        assert forker.stdout is not None
-        yield Undertaker(forker.stdin, forker.stdout, engine, services)
-        forker.stdin.close()
+    with forker("backend.tests.crash.boundaries", own_database) as children:
+        yield Undertaker(children, engine, services)
     await engine.dispose()
-
-
-def _forker(url: URL) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "backend.tests.crash.boundaries",
-            url.render_as_string(hide_password=False),
-        ],
-        cwd=_ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def deaths(commits: int) -> Iterator[tuple[int, bool]]:
-    """Every boundary: before and after each commit."""
-    return ((at, is_after) for at in range(commits) for is_after in (False, True))
 
 
 class TestEveryCommit:
@@ -140,20 +102,19 @@ class TestEveryCommit:
         self, undertaker: Undertaker, script: str
     ) -> None:
         whole = await undertaker.names()
-        lived = undertaker.order(script, whole)
+        commits = undertaker.forker.lives(script, whole)
         expected = await undertaker.left(whole), (await undertaker.bank.wallets.balance(whole.wallet)).available
 
-        for at, is_after in deaths(lived["commits"]):
+        for at, is_after in deaths(commits):
             names = await undertaker.names()
-            assert undertaker.order(script, names, at, is_after=is_after)["is_killed"]
+            undertaker.forker.dies(script, names, at=at, is_after=is_after)
             assert await undertaker.drifts(names) == ()
             await SCRIPTS[script](undertaker.restarted(), names)
             left = await undertaker.left(names), (await undertaker.bank.wallets.balance(names.wallet)).available
             assert left == expected, (at, is_after)
             assert await undertaker.drifts(names) == ()
 
-        assert lived["is_well"]
-        assert lived["commits"] >= _COMMITS_MIN.get(script, 2)
+        assert commits >= _COMMITS_MIN.get(script, 2)
         assert await undertaker.charged(whole) == rub("12" if script in _CHARGED_TWELVE else "0")
 
     @pytest.mark.timeout(300)  # the same
@@ -161,11 +122,11 @@ class TestEveryCommit:
     async def test_where_nobody_asks_again_the_jobs_end_it_charged_whole_or_not_at_all(
         self, undertaker: Undertaker, script: str
     ) -> None:
-        commits = undertaker.order(script, await undertaker.names())["commits"]
+        commits = undertaker.forker.lives(script, await undertaker.names())
 
         for at, is_after in deaths(commits):
             names = await undertaker.names()
-            assert undertaker.order(script, names, at, is_after=is_after)["is_killed"]
+            undertaker.forker.dies(script, names, at=at, is_after=is_after)
             await undertaker.restarted().restart()
             open_holds, events, charges, _ = await undertaker.left(names)
             assert (open_holds, events) == (0, charges), (at, is_after)
@@ -178,21 +139,20 @@ class TestEveryCommitOfAStream:
     @pytest.mark.timeout(300)  # the same
     async def test_what_was_metered_is_charged_once_and_nothing_stays_open(self, undertaker: Undertaker) -> None:
         whole = await undertaker.names()
-        lived = undertaker.order("stream", whole)
+        commits = undertaker.forker.lives("stream", whole)
         price = await undertaker.charged(whole)
         charged: list[Money] = []
 
-        for at, is_after in deaths(lived["commits"]):
+        for at, is_after in deaths(commits):
             names = await undertaker.names()
-            assert undertaker.order("stream", names, at, is_after=is_after)["is_killed"]
+            undertaker.forker.dies("stream", names, at=at, is_after=is_after)
             await undertaker.restarted().restart()
             open_holds, events, charges, checkpoints = await undertaker.left(names)
             assert (open_holds, checkpoints, events) == (0, 0, charges), (at, is_after)
             charged.append(await undertaker.charged(names))
             assert await undertaker.drifts(names) == ()
 
-        assert lived["is_well"]
-        assert lived["commits"] >= _COMMITS_MIN["stream"]
+        assert commits >= _COMMITS_MIN["stream"]
         assert price > Money.zero(RUB)
         # The later the death, the more had been metered; once it was booked, all of it. Our own count may be above
         # what the provider would have said.
