@@ -1,4 +1,4 @@
-"""Five hundred signed notifications at once and at a steady pace: how soon they are acknowledged, how soon credited."""
+"""Five hundred signed notifications, at once and within ten seconds: when they are acknowledged, when credited."""
 
 from __future__ import annotations
 
@@ -28,12 +28,17 @@ from testkit.loopback import NO_TLS
 
 _EVENTS = 500
 _PER_CUSTOMER = 20
-_PER_SECOND = 25.0
+_PER_SECOND = 50.0
+"""Five hundred in ten seconds: what is judged."""
 _CLIENTS = 32
 _WARM_UP = 20
+_WARM_UP_PER_SECOND = 25.0
 _ACKNOWLEDGED_MS_MAX = 250.0
 _CREDITED_MS_MAX = 500.0
+_HEADROOM_MIN = 1.0
+"""Worked off as fast as they come, or they pile up for as long as it lasts."""
 _LOOK_EVERY_SECONDS = 0.02
+_SEEN_LATE_SECONDS_MAX = 10.0
 _END_SECONDS_MAX = 120.0
 _START_SECONDS_MAX = 60.0
 _STOP_SECONDS_MAX = 15.0
@@ -85,8 +90,9 @@ class _Ground:
 def webhook_burst() -> Judgement:
     """Notifications to credit through `billing serve` and `billing worker`, read back from a simulated YooKassa."""
     with _ground() as ground:
-        at_once, steady = asyncio.run(_measured(ground))
+        at_once, paced = asyncio.run(_measured(ground))
         credits_count = _credits(ground)
+        credited_a_second = _EVENTS / at_once.credited_ms(100) * _MILLISECONDS
         figures = {
             name: {
                 "acknowledged p50 ms": burst.acknowledged_ms(50),
@@ -97,15 +103,17 @@ def webhook_burst() -> Judgement:
                 "server's CPU ms each": burst.worked_seconds[0] * _MILLISECONDS / _EVENTS,
                 "worker's CPU ms each": burst.worked_seconds[1] * _MILLISECONDS / _EVENTS,
             }
-            for name, burst in (("all at once", at_once), (f"{_PER_SECOND:g} a second", steady))
+            for name, burst in (("all at once", at_once), (f"{_PER_SECOND:g} a second", paced))
         }
-        statuses = [*at_once.statuses, *steady.statuses]
+        statuses = [*at_once.statuses, *paced.statuses]
         checks = (
             Check("answers other than 200", float(sum(status != 200 for status in statuses)), "answers", ceiling=0.0),  # noqa: PLR2004 - HTTP's own number
-            Check("acknowledged p99, steady", steady.acknowledged_ms(99), "ms", ceiling=_ACKNOWLEDGED_MS_MAX),
-            Check("credited p95, steady", steady.credited_ms(95), "ms", ceiling=_CREDITED_MS_MAX),
+            Check("acknowledged p99, paced", paced.acknowledged_ms(99), "ms", ceiling=_ACKNOWLEDGED_MS_MAX),
+            Check("credited p50, paced", paced.credited_ms(50), "ms"),
+            Check("credited p95, paced", paced.credited_ms(95), "ms", ceiling=_CREDITED_MS_MAX),
+            Check("credited a second at once, by the pace", credited_a_second / _PER_SECOND, "x", floor=_HEADROOM_MIN),
             Check("acknowledged p99, at once", at_once.acknowledged_ms(99), "ms"),
-            Check("credited a second, at once", _EVENTS / at_once.credited_ms(100) * _MILLISECONDS, "credits/s"),
+            Check("all credited, at once", at_once.credited_ms(100) / _MILLISECONDS, "s"),
             Check("credits by payments", credits_count / (2 * _EVENTS + _WARM_UP), "times", floor=1.0, ceiling=1.0),
             Check("drifts in the books", float(len(drifts(ground.ledger))), "drifts", ceiling=0.0),
         )
@@ -116,7 +124,7 @@ def webhook_burst() -> Judgement:
 
 async def _measured(ground: _Ground) -> tuple[_Burst, _Burst]:
     paid = await _paid(ground, 2 * _EVENTS + _WARM_UP)
-    await _burst(ground, paid[:_WARM_UP], per_second=_PER_SECOND)
+    await _burst(ground, paid[:_WARM_UP], per_second=_WARM_UP_PER_SECOND)
     at_once = await _burst(ground, paid[_WARM_UP : _WARM_UP + _EVENTS], per_second=None)
     return at_once, await _burst(ground, paid[_WARM_UP + _EVENTS :], per_second=_PER_SECOND)
 
@@ -178,11 +186,15 @@ def _worked(ground: _Ground) -> tuple[float, float]:
 
 
 async def _look(ground: _Ground, burst: _Burst, expected: set[str]) -> None:
-    """Notes when each of these payments is first seen with its credit committed."""
+    """Notes when each of these payments is first seen with its credit committed.
+
+    It asks only about those of the last ten seconds, because whoever looks takes of the same processor.
+    """
     gives_up_at = time.perf_counter() + _END_SECONDS_MAX
+    question = "SELECT id FROM payments WHERE succeeded_at > now() - make_interval(secs => %s)"
     async with await psycopg.AsyncConnection.connect(ground.ledger.address, autocommit=True) as connection:
         while expected - burst.credited.keys() and time.perf_counter() < gives_up_at:
-            found = await connection.execute("SELECT id FROM payments WHERE state = 'succeeded'")
+            found = await connection.execute(question, (_SEEN_LATE_SECONDS_MAX,))
             seen_at = time.perf_counter()
             for (payment_id,) in await found.fetchall():
                 if payment_id in expected:
