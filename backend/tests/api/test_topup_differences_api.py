@@ -157,6 +157,17 @@ class TestRefusals:
         assert len(await listed(operator, payment_id)) == 1
         assert await audited(open_for_business, found["difference_id"]) == []
 
+    @pytest.mark.parametrize("subject", ["", "a\x00b", "a\nb", "\u202e", "x" * 201, "pln_1"])
+    async def test_a_subject_that_nothing_can_have(
+        self, operator: httpx.AsyncClient, payment_id: str, subject: str
+    ) -> None:
+        (found,) = await listed(operator, payment_id)
+
+        answer = await operator.post(f"{DIFFERENCES}/{found['difference_id']}/adopt", json={**WHY, "subject": subject})
+
+        assert answer.status_code in {400, 409}
+        assert len(await listed(operator, payment_id)) == 1
+
     @pytest.mark.parametrize("way", ["adopt", "accept", "ignore"])
     async def test_a_difference_that_is_not_there(self, operator: httpx.AsyncClient, way: str) -> None:
         answer = await operator.post(f"{DIFFERENCES}/rcd_nothing/{way}", json=WHY)

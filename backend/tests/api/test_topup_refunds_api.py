@@ -137,6 +137,7 @@ class TestRefusals:
         ("body", "expected"),
         [
             ({**PART, "amount": "500.01"}, (422, "refund_exceeds_payment")),
+            ({**PART, "amount": "-5"}, (400, "invalid_request")),
             ({**PART, "amount": "0"}, (422, "refund_exceeds_unspent")),
             ({**PART, "amount": "0.001"}, (400, "invalid_request")),
             ({**PART, "currency": "USD"}, (400, "invalid_request")),

@@ -60,7 +60,7 @@ class ReconciliationDesk:
 
         Raises:
             Forbidden: the caller is no operator who may write.
-            InvalidInput: there is no reason.
+            InvalidInput: there is no reason, or the subject is nothing that a payment can have.
             DifferenceNotFound, DifferenceResolved: there is nothing to decide.
             DifferenceNotAdoptable, AccountNotFound: it cannot be a payment of ours.
             TransferIdReused: it was credited before; only its row was lost.

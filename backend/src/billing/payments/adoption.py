@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from billing.customers.rules import AccountId
 from billing.customers.service import CustomersService
 from billing.kit.clock import Clock
+from billing.kit.errors import InvalidInput
 from billing.kit.money import Money
 from billing.kit.public_address import PublicAddress
 from billing.kit.unit_of_work import UnitOfWork
@@ -81,6 +82,7 @@ class Adoption:
         Raises:
             DifferenceNotAdoptable: it names no payment, account or purpose of ours, we have its row, or it is not what
                 it claims to be.
+            InvalidInput: the subject is nothing that a payment can have.
             TransferIdReused: the books credited it before, with other words; only its row was lost.
         """
         owner = await self._owner_of(uow, picture.payment, subject)
@@ -96,8 +98,12 @@ class Adoption:
     async def _owner_of(self, uow: UnitOfWork, seen: ProviderPayment, subject: str | None) -> Owner:
         if not names_one_of_ours(seen.payment_id) or seen.account_id is None or seen.purpose not in _PURPOSES:
             raise DifferenceNotAdoptable(seen.id, "The provider's payment does not say whose it is and what for.")
-        if seen.purpose == SUBSCRIPTION and subject is None:
-            raise DifferenceNotAdoptable(seen.id, "A payment for a plan needs --subject: what it paid for.")
+        if (seen.purpose == SUBSCRIPTION) != (subject is not None):
+            raise DifferenceNotAdoptable(
+                seen.id, "A payment for a plan, and no other, needs a subject: what it paid for."
+            )
+        if subject is not None and not (subject.isascii() and subject.isprintable()):
+            raise InvalidInput("subject", "A subject is printable ASCII.")
         account = await self._customers.account(uow, AccountId(seen.account_id))
         return Owner(PaymentId(str(seen.payment_id)), account.id, seen.purpose)
 

@@ -223,6 +223,8 @@ class RefundService:
         amount = wish.amount or min(left, unspent).rounded_down_to_minor_unit()
         if amount.currency != payment.amount.currency:
             raise InvalidInput("currency", f"This payment is in {payment.amount.currency}.")
+        if amount < nothing:
+            raise InvalidInput("amount", "A refund gives something back.")
         if amount > left or left == nothing:
             raise RefundExceedsPayment(amount, left)
         if amount > unspent or amount == nothing:
