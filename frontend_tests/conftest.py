@@ -7,12 +7,20 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from frontend_tests.preparations import FreeTerms, Past, live_through
+from frontend_tests.preparations import FreeTerms, Past, PlanPayments, buy_plans, live_through
 from testkit.actors.customer import SESSION_COOKIE, Customer
 from testkit.browser_fixtures import *  # noqa: F403 - pytest finds fixtures and hooks as names of this module
+from testkit.browser_fixtures import verified_stack
 from testkit.pages.balance import BalancePage
 from testkit.stack.site import Site
 from testkit.stack.stack import Stack
+
+
+@pytest.fixture(scope="session")  # type: ignore[no-redef]  # instead of the imported one
+def stack_of_worker(pytestconfig: pytest.Config) -> Iterator[Stack]:
+    """The product with all of its pages, for all tests of this worker."""
+    with verified_stack(pytestconfig, settings={"ENABLE_BILLING_SUBSCRIPTIONS": "1"}) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +55,13 @@ def past(stack_of_worker: Stack, free_terms: FreeTerms) -> Iterator[Past]:
     free_terms.be_generous()
     with Customer(stack_of_worker.site, stack_of_worker.take_customer(), stack_of_worker.provider) as regular:
         yield live_through(regular, stack_of_worker)
+
+
+@pytest.fixture(scope="session")
+def plan_payments(stack_of_worker: Stack) -> Iterator[PlanPayments]:
+    """Somebody who has paid for one plan and not for another; shared, to look only."""
+    with Customer(stack_of_worker.site, stack_of_worker.take_customer(), stack_of_worker.provider) as buyer:
+        yield buy_plans(buyer, stack_of_worker)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from testkit.actors.customer import Customer, provider_payment_id
-from testkit.stack.stack import Stack
+from testkit.stack.stack import OPERATOR, Stack
 
 _PRODUCTS_ROLE = "billing_app"
 
@@ -75,6 +75,31 @@ def live_through(customer: Customer, stack: Stack) -> Past:
     for ended in (cancelled, failed):
         customer.reconcile(ended["payment_id"])
     return Past(customer, credited, waiting["payment_id"], cancelled["payment_id"], failed["payment_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPayments:
+    """Somebody's payments for a plan, by how each went."""
+
+    customer: Customer
+    paid: str
+    waiting: str
+    cancelled: str
+
+
+def buy_plans(customer: Customer, stack: Stack) -> PlanPayments:
+    """Puts two plans on offer, and has the customer pay for one of them and not for the other."""
+    clear_faults(stack)
+    for code, price in (("plus", "300"), ("max", "900")):
+        terms = ["--name", code.title(), "--price", price, "--operator", OPERATOR, "--reason", "to look at"]
+        stack.run_command("plans", "create", code, *terms)
+    cancelled, paid = customer.buy_plan("max"), customer.buy_plan("plus")
+    stack.provider.decline(provider_payment_id(cancelled["confirmation_url"]))
+    stack.provider.pay(provider_payment_id(paid["confirmation_url"]))
+    for ended in (cancelled, paid):
+        customer.reconcile_plan(ended["payment_id"])
+    waiting = customer.buy_plan("max")
+    return PlanPayments(customer, paid["payment_id"], waiting["payment_id"], cancelled["payment_id"])
 
 
 @contextmanager

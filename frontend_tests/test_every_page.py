@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response
 
-from frontend_tests.preparations import FreeTerms, Past, clear_faults
+from frontend_tests.preparations import FreeTerms, Past, PlanPayments, clear_faults
 from testkit.actors.customer import SESSION_COOKIE, Customer
 from testkit.browser_evidence import BrowserEvidence
 from testkit.browser_watch import BrowserWatch
@@ -30,11 +30,12 @@ class Who(Enum):
     NOBODY = auto()
     NEWCOMER = auto()
     REGULAR = auto()
+    BUYER = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A page in one state; `path` may name one of the regular customer's payments, `prompt` is sent on the page."""
+    """A page in one state; `path` may name a payment of the one who looks, `prompt` is sent on the page."""
 
     who: Who
     path: str
@@ -53,6 +54,9 @@ STATES = {
     "waiting": State(Who.REGULAR, "/billing/balance?topup={past.waiting}"),
     "cancelled": State(Who.REGULAR, "/billing/balance?topup={past.cancelled}"),
     "failed": State(Who.REGULAR, "/billing/balance?topup={past.failed}"),
+    "plan-paid": State(Who.BUYER, "/billing/plan/{past.paid}/return"),
+    "plan-waiting": State(Who.BUYER, "/billing/plan/{past.waiting}/return"),
+    "plan-cancelled": State(Who.BUYER, "/billing/plan/{past.cancelled}/return"),
     "playground": State(Who.REGULAR, "/billing/playground"),
     "call-blocked": State(Who.NEWCOMER, "/billing/playground", prompt="What does a wallet weigh?"),
     "not-found": State(Who.NEWCOMER, "/billing/topups/pay_unknown/return"),
@@ -68,7 +72,7 @@ class Shown:
     watch: BrowserWatch
     answers: list[Response] = field(default_factory=list)
 
-    def open(self, state: State, past: Past) -> None:
+    def open(self, state: State, past: Past | PlanPayments) -> None:
         """Goes there, and sends the prompt where the state has one."""
         self.page.on("response", self._remember)
         self.watch.expect_status(402, "/billing/playground")
@@ -99,18 +103,20 @@ def shown(
     free_terms: FreeTerms,
     newcomer: Customer,
     past: Past,
+    plan_payments: PlanPayments,
 ) -> Iterator[Shown]:
     """Every page in every state, one after the other; opened once for all that is to be seen there."""
     state, site = STATES[request.param], stack_of_worker.site
     free_terms.be_generous()
     clear_faults(stack_of_worker)
     context = browser.new_context(locale="en-GB", viewport={"width": DESK, "height": 800})
+    customers = {Who.NEWCOMER: newcomer, Who.REGULAR: past.customer, Who.BUYER: plan_payments.customer}
     if state.who is not Who.NOBODY:
-        cookie = (newcomer if state.who is Who.NEWCOMER else past.customer).session_cookie()
+        cookie = customers[state.who].session_cookie()
         context.add_cookies([{"name": SESSION_COOKIE, "value": cookie, "url": site.url}])
     watch = BrowserWatch(context)
     shown = Shown(context.new_page(), site, watch)
-    shown.open(state, past)
+    shown.open(state, plan_payments if state.who is Who.BUYER else past)
     yield shown
     context.close()
 

@@ -128,6 +128,10 @@ class Customer:
         body = {"plan": code, "renews": renews}
         return self._post("/api/v1/billing/subscription", body, {"Idempotency-Key": secrets.token_hex(16)})
 
+    def reconcile_plan(self, payment_id: str) -> dict[str, Any]:
+        """Has the product ask the provider about this payment for a plan; answers it."""
+        return self._post(f"/api/v1/billing/subscription/payments/{payment_id}/reconcile", None, {})
+
     def subscription(self) -> dict[str, Any]:
         """What is paid, and what becomes of it."""
         return self._get("/api/v1/billing/subscription")
