@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import IMPATIENT, SECRET_KEY, SHOP_ID, SimulatedYookassa, simulated_yookassa
-from billing.kit.ids import Ids
+from backend.tests.builders.yookassa import SECRET_KEY, SHOP_ID, SimulatedYookassa
 from billing.kit.unit_of_work import Begin
 from billing.payments.adapters.calls import Budget
 from billing.payments.adapters.yookassa import YookassaProvider
@@ -32,35 +31,6 @@ from billing.payments.ports import PaymentOrder, ProviderPayment
 from billing.payments.rules import Cancellation, ProviderPaymentId, ProviderStatus
 
 UNKNOWN = ProviderPaymentId("22e12f66-000f-5000-8000-18db351245c7")
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def yookassa(simulator: SimulatedYookassa) -> SimulatedYookassa:
-    """The provider, without what earlier tests left."""
-    return await simulator.fresh()
-
-
-@pytest.fixture
-async def provider(yookassa: SimulatedYookassa) -> AsyncIterator[YookassaProvider]:
-    """Our adapter."""
-    provider = yookassa.provider()
-    yield provider
-    await provider.aclose()
-
-
-@pytest.fixture
-async def impatient(yookassa: SimulatedYookassa) -> AsyncIterator[YookassaProvider]:
-    """Our adapter with a third of a second for everything and no second attempt."""
-    provider = yookassa.provider(IMPATIENT)
-    yield provider
-    await provider.aclose()
 
 
 @asynccontextmanager
@@ -81,21 +51,6 @@ async def connected(
         yield provider
     finally:
         await provider.aclose()
-
-
-@pytest.fixture
-def order(ids: Ids) -> PaymentOrder:
-    """What a top-up of 500 roubles asks for."""
-    payment_id = ids.new("pay")
-    return PaymentOrder(
-        key=payment_id,
-        amount=rub("500"),
-        description=f"Top-up {payment_id}",
-        return_url="https://shop.example/chat/billing/topups/x/return",
-        payment_id=payment_id,
-        account_id="acc_1",
-        purpose="topup",
-    )
 
 
 class TestWhatItSends:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 
 from backend.tests.builders.wallets import rub
 from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from billing.kit.ids import Ids
 from billing.payments.adapters.yookassa import YookassaProvider
 from billing.payments.errors import ProviderMalformed, ProviderRejected
 from billing.payments.ports import (
@@ -46,42 +44,6 @@ RECEIPT = ReceiptOrder(
     payment_subject="payment",
     tax_system_code=2,
 )
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def yookassa(simulator: SimulatedYookassa) -> SimulatedYookassa:
-    """The provider, without what earlier tests left."""
-    return await simulator.fresh()
-
-
-@pytest.fixture
-async def provider(yookassa: SimulatedYookassa) -> AsyncIterator[YookassaProvider]:
-    """Our adapter."""
-    provider = yookassa.provider()
-    yield provider
-    await provider.aclose()
-
-
-@pytest.fixture
-def order(ids: Ids) -> PaymentOrder:
-    """What a top-up of 500 roubles asks for."""
-    payment_id = ids.new("pay")
-    return PaymentOrder(
-        key=payment_id,
-        amount=rub("500"),
-        description=f"Top-up {payment_id}",
-        return_url="https://shop.example/back",
-        payment_id=payment_id,
-        account_id="acc_1",
-        purpose="topup",
-    )
 
 
 async def paid(provider: YookassaProvider, yookassa: SimulatedYookassa, order: PaymentOrder) -> ProviderPayment:
