@@ -10,6 +10,7 @@ from billing.kit.clock import Clock
 from billing.kit.jobs import JobQueue, Queue
 from billing.kit.unit_of_work import Begin, UnitOfWork
 from billing.payments import receipts_repository, repository
+from billing.payments.errors import ProviderMalformed, ProviderObjectUnknown, ProviderRejected
 from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
 from billing.payments.read_back import ReadBack
@@ -74,9 +75,14 @@ class ReceiptChecks:
             async with self._begin() as uow:
                 payment = await repository.find(uow, payment_id)
             assert payment is not None, "payments are never deleted"
-            applied = await ReadBack(begin=self._begin, provider=provider, states=self._states).payment(
-                payment, with_all=True
-            )
+            try:
+                applied = await ReadBack(begin=self._begin, provider=provider, states=self._states).payment(
+                    payment, with_all=True
+                )
+            except (ProviderMalformed, ProviderObjectUnknown, ProviderRejected) as failure:
+                # It is about this one alone, and comes again in an hour; the others must not wait for it.
+                _log.warning("receipt_not_asked", payment_id=payment_id, code=failure.code)
+                continue
             if applied.payment.receipt_status is ReceiptStatus.FAILED:
                 _log.error("receipt_failed", payment_id=payment_id)
         return len(due)
