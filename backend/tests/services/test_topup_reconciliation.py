@@ -371,5 +371,21 @@ class TestTheDailyRun:
         assert (too_early, is_due) == ((False, None), True)
         assert (second.since, second.until) == (first.until - timedelta(days=3), caretaker.till.clock.now())
 
+    async def test_is_made_although_a_clock_that_went_wrong_made_one_in_the_future(self, caretaker: Caretaker) -> None:
+        reconciliation = caretaker.reconciliation
+        caretaker.till.clock.move(EVERY)
+        await reconciliation.run_due()
+        await caretaker.as_owner(
+            "UPDATE reconciliation_runs SET until_at = until_at + make_interval(days => 400),"
+            " finished_at = finished_at + make_interval(days => 400) WHERE is_daily"
+        )
+
+        run = await reconciliation.run_due()
+        again = (await reconciliation.enqueue_due(), await reconciliation.run_due())
+
+        assert run is not None
+        assert run.until == caretaker.till.clock.now()
+        assert again == (False, None)
+
     async def test_is_not_due_without_a_provider(self, caretaker: Caretaker) -> None:
         assert await caretaker.with_provider(None).reconciliation.enqueue_due() is False

@@ -47,8 +47,9 @@ class Reconciliation:
         if self._matcher is None:
             return False
         async with self._begin() as uow:
-            last = await repository.last_daily_run(uow, self._matcher.shop)
-            is_due = last is None or last.finished_at <= self._clock.now() - EVERY
+            now = self._clock.now()
+            last = await repository.last_daily_run(uow, self._matcher.shop, now=now)
+            is_due = last is None or last.finished_at <= now - EVERY
             if is_due:
                 await self._job_queue.enqueue(uow, RECONCILE_JOB, Queue.PAYMENT_SYNC, lock=RECONCILE_JOB)
         return is_due
@@ -62,7 +63,7 @@ class Reconciliation:
         """
         matcher, now = self._configured(), self._clock.now()
         async with self._begin() as uow:
-            last = await repository.last_daily_run(uow, matcher.shop)
+            last = await repository.last_daily_run(uow, matcher.shop, now=now)
         if last is not None and last.finished_at > now - EVERY:
             return None
         window = window_after(None if last is None else last.until, now=now)

@@ -79,14 +79,18 @@ async def refunds_begun(
     return tuple(refund_of(row) for row in (await uow.connection.execute(statement)).mappings())
 
 
-async def last_daily_run(uow: UnitOfWork, shop: Shop) -> LastRun | None:
-    """The newest run of the schedule; None before the first."""
+async def last_daily_run(uow: UnitOfWork, shop: Shop, *, now: datetime) -> LastRun | None:
+    """The newest run of the schedule; None before the first.
+
+    One that ended later than now was made by a clock that went wrong, and must not put off all others until then.
+    """
     statement = (
         select(ReconciliationRunRow.until_at, ReconciliationRunRow.finished_at)
         .where(
             ReconciliationRunRow.provider == shop.provider,
             ReconciliationRunRow.shop_id == shop.shop_id,
             ReconciliationRunRow.is_daily,
+            ReconciliationRunRow.finished_at <= now,
         )
         .order_by(ReconciliationRunRow.finished_at.desc())
         .limit(1)
