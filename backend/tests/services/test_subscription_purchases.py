@@ -235,6 +235,19 @@ class TestSavedMethods:
         assert purchase.status is PurchaseStatus.SUCCEEDED
         assert len(await shop.grants(customer)) == 2
 
+    @pytest.mark.parametrize("kind", ["unavailable", "rate_limited"])
+    async def test_a_charge_that_checks_will_make_is_no_failure(self, shop: PlanShop, kind: str) -> None:
+        plan = await shop.on_offer()
+        customer = await shop.renewing(plan)
+        (method,) = await shop.methods.methods_of(customer.principal)
+        await shop.yookassa.plan(kind, "create_payment", times=6, retry_after_seconds=60)
+
+        first, second = [await shop.ordered(customer, plan, method_id=method.id) for _ in range(2)]
+
+        assert (first.status, second.status) == (PurchaseStatus.PROCESSING, PurchaseStatus.PROCESSING)
+        assert first.payment_id == second.payment_id
+        assert len(await shop.charges(customer)) == 1
+
     async def test_a_plan_that_shall_renew_itself_keeps_its_method(self, shop: PlanShop) -> None:
         customer = await shop.renewing(await shop.on_offer())
 

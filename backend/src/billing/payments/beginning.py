@@ -19,7 +19,10 @@ from billing.payments.errors import (
     ProviderAmbiguous,
     ProviderMalformed,
     ProviderObjectUnknown,
+    ProviderRateLimited,
+    ProviderRefusedUs,
     ProviderRejected,
+    ProviderUnavailable,
 )
 from billing.payments.ports import PaymentOrder, PaymentProvider
 from billing.payments.provider_states import Outcome, ProviderStates
@@ -42,6 +45,9 @@ from billing.payments.rules import (
 _log = structlog.get_logger(__name__)
 
 _DESCRIPTIONS = {TOPUP: "Top-up", AUTO_TOPUP: "Automatic top-up", SUBSCRIPTION: "Plan"}
+
+_NOT_SENT = (ProviderRateLimited, ProviderRefusedUs, ProviderUnavailable)
+"""Nothing happened, and the payment stays as it is."""
 
 WhenNew = Callable[[UnitOfWork, Payment], Awaitable[None]]
 """What else is written in the transaction that writes a new payment."""
@@ -88,7 +94,8 @@ class Checkout:
         """One payment for this wish: the one that its key stands for, the one that the same intent has, or a new one.
 
         A new one is written together with what `when_new` writes, before the provider hears of it. State `created`
-        in the answer means that what the provider did is not certain; the same wish again, or `finish`, finds out.
+        in the answer means that what the provider did is not certain, or that it charges a saved method later; the same
+        wish again, or `finish`, finds out.
 
         Raises:
             IdempotencyKeyReused: the key came before with another request.
@@ -100,7 +107,7 @@ class Checkout:
         offered = await self._still_payable(provider, wish)
         payment = await self._claimed(provider, wish, offered, key, when_new)
         if offered is None or payment.id != offered.id:
-            payment = await self.finish(payment)
+            payment = await self._finished(payment)
         if payment.cancellation is Cancellation.REJECTED:
             raise ProviderRejected("The payment provider refused to begin this payment.")
         return payment
@@ -142,13 +149,28 @@ class Checkout:
             raise ProviderObjectUnknown("This payment belongs to a payment provider that is not connected any more.")
         return provider
 
+    async def _finished(self, payment: Payment) -> Payment:
+        """Finishes it for whoever wished for it; a charge that is only put off is under way, and no failure.
+
+        Checks begin it as soon as the provider can be reached. Whoever were told that it failed might pay in another
+        way, and be charged twice.
+        """
+        try:
+            return await self.finish(payment)
+        except _NOT_SENT as failure:
+            is_begun = payment.state is not PaymentState.CREATED or payment.provider_payment_id is not None
+            if is_begun or payment.method is None or payment.purpose != SUBSCRIPTION:
+                raise
+            _log.warning("charge_put_off", payment_id=payment.id, code=failure.code)
+            return payment
+
     async def _still_payable(self, provider: PaymentProvider, wish: Wish) -> Payment | None:
         """The payment that this intent has already, as the provider sees it now; None without one that counts."""
         async with self._begin() as uow:
             live = await self._find_live(uow, provider, wish)
         if live is None:
             return None
-        live = await self.finish(live)
+        live = await self._finished(live)
         return None if live.state is PaymentState.CANCELED else live
 
     async def _find_live(self, uow: UnitOfWork, provider: PaymentProvider, wish: Wish) -> Payment | None:
