@@ -24,6 +24,7 @@ from backend.tests.builders.wallets import Wallets
 from backend.tests.builders.wallets import wallets as build_wallets
 from backend.tests.fakes.clock import StoppedClock
 from billing import migrations
+from billing.commands import running
 from billing.kit.database import application_engine, parse_database_url
 from billing.kit.embedded_postgres import EmbeddedPostgres
 from billing.kit.ids import Ids
@@ -36,7 +37,7 @@ from billing.wallets.invariants import WalletVerifier
 from billing.wiring.verification import Verification
 from testkit.loopback import NO_TLS
 from testkit.simulators.model import create_model
-from testkit.simulators.server import running
+from testkit.simulators.server import running as running_server
 
 TEMPLATE = "template_billing"
 
@@ -46,6 +47,14 @@ settings.register_profile("quick", max_examples=60, stateful_step_count=20, dera
 settings.register_profile("heavy", max_examples=300, stateful_step_count=50, derandomize=True, deadline=None)
 settings.register_profile("thorough", max_examples=2000, stateful_step_count=60, deadline=None)
 settings.load_profile("quick")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_leave_the_logs_alone() -> Iterator[None]:
+    """A command that runs in a test's process would configure the logs of every later test there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "configure_logs", lambda _level: None)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -158,7 +167,7 @@ def wallets(begin: Begin, clock: StoppedClock, ids: Ids) -> Wallets:
 @pytest.fixture(scope="session")
 def provider_url() -> Iterator[str]:
     """A simulated model provider on loopback, for all tests of this worker."""
-    with running(create_model()) as server:
+    with running_server(create_model()) as server:
         yield server.url
 
 

@@ -44,6 +44,12 @@ ELSEWHERE = frozenset(
         "cap_exceeded",
         "operation_ended",
         "operation_reused",
+        "difference_not_adoptable",
+        "difference_not_found",
+        "difference_resolved",
+        "payment_not_refundable",
+        "refund_exceeds_payment",
+        "refund_exceeds_unspent",
     }
 )
 
