@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from billing.kit.clock import Clock
 from billing.kit.money import Money
+from billing.kit.statements import sent
 from billing.kit.unit_of_work import UnitOfWork
 from billing.ledger.chart_of_accounts import PROVIDER_FEES, provider_account
 from billing.ledger.postings import Entry, Transfer, TransferKind
@@ -28,11 +31,14 @@ class ProviderFees:
         if payment.fee is not None or fee.currency != payment.amount.currency:
             return payment
         now = self._clock.now()
+        change = repository.changing(payment.id, at=now, fee_micros=fee.micros)
         if fee.micros:
             entries = (
                 Entry(provider_account(payment.provider), fee.micros, fee.currency),
                 Entry(PROVIDER_FEES, -fee.micros, fee.currency),
             )
             transfer = Transfer(f"fee:{payment.id}", TransferKind.PROVIDER_FEE, now, payment.id, entries)
-            await self._ledger.post(uow, transfer)
-        return await repository.update_payment(uow, payment.id, at=now, fee_micros=fee.micros)
+            await self._ledger.post(uow, transfer, after=(change,))
+        else:
+            await sent(uow, change)
+        return replace(payment, fee=fee)

@@ -38,9 +38,10 @@ class TopupFulfilment:
     async def succeeded(self, uow: UnitOfWork, payment: Payment) -> None:
         """Credits the wallet with what was paid."""
         expires_at = self._clock.now() + timedelta(days=self._topup_ttl_days) if self._topup_ttl_days else None
+        wallet_id = await self._wallet_of(uow, payment)
         await self._wallets.credit(
             uow,
-            await self._wallet_of(uow, payment),
+            wallet_id,
             payment.amount,
             source=LotSource.TOPUP,
             transfer_id=transfer_id_of(payment.id),
@@ -48,7 +49,7 @@ class TopupFulfilment:
             origin=payment.id,
             expires_at=expires_at,
         )
-        await self._news.credited(uow, payment)
+        await self._news.credited(uow, payment, wallet_id)
 
     async def canceled(self, uow: UnitOfWork, payment: Payment) -> None:
         """Nothing was given for it."""

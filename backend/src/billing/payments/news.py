@@ -7,6 +7,7 @@ from billing.payments.records import Dispute, Payment, Refund
 from billing.payments.rules import DisputeStatus
 from billing.wallets.alerts import EventKind
 from billing.wallets.events import BillingEvents
+from billing.wallets.rules import WalletId
 from billing.wallets.service import WalletService
 
 _OF_DISPUTE = {
@@ -23,9 +24,9 @@ class PaymentNews:
         self._wallets = wallets
         self._events = events
 
-    async def credited(self, uow: UnitOfWork, payment: Payment) -> None:
-        """A top-up was paid and credited."""
-        await self._tell(uow, payment, EventKind.TOPUP_CREDITED, payment.id, {})
+    async def credited(self, uow: UnitOfWork, payment: Payment, wallet_id: WalletId) -> None:
+        """A top-up was paid and credited to this wallet."""
+        await self._record(uow, payment, wallet_id, EventKind.TOPUP_CREDITED, payment.id, {})
 
     async def failed(self, uow: UnitOfWork, payment: Payment) -> None:
         """A payment ended without money."""
@@ -55,6 +56,17 @@ class PaymentNews:
         self, uow: UnitOfWork, payment: Payment, kind: EventKind, subject: str, facts: dict[str, str]
     ) -> None:
         wallet_id = await self._wallets.of_account(uow, payment.account_id, payment.amount.currency)
+        await self._record(uow, payment, wallet_id, kind, subject, facts)
+
+    async def _record(
+        self,
+        uow: UnitOfWork,
+        payment: Payment,
+        wallet_id: WalletId,
+        kind: EventKind,
+        subject: str,
+        facts: dict[str, str],
+    ) -> None:
         payload = {
             "payment_id": payment.id,
             "purpose": payment.purpose,

@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.customers.rules import AccountId
 from billing.kit.money import Currency, Money
-from billing.kit.statements import DriverStatement
+from billing.kit.round_trips import Sending
+from billing.kit.statements import DriverStatement, sent
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.models import PaymentRow
 from billing.payments.ports import MethodRef, ReceiptOrder
@@ -121,10 +122,15 @@ async def find_by_provider_id(
 
 async def update_payment(uow: UnitOfWork, payment_id: PaymentId, *, at: datetime, **changes: Any) -> Payment:
     """Changes where a payment stands, by the columns' names; the caller holds its lock."""
-    values = {f"new_{name}": value for name, value in changes.items()}
-    row = await _updating(tuple(sorted(changes))).row(uow, payment_id=payment_id, at=at, **values)
-    assert row is not None, "payments are never deleted"
+    (changed,) = await sent(uow, changing(payment_id, at=at, **changes))
+    (row,) = changed.rows
     return payment_of(row._asdict())
+
+
+def changing(payment_id: PaymentId, *, at: datetime, **changes: Any) -> Sending:
+    """What changes where a payment stands, for whoever sends it together with other writes."""
+    values = {f"new_{name}": value for name, value in changes.items()}
+    return _updating(tuple(sorted(changes))).filled(payment_id=payment_id, at=at, **values)
 
 
 @cache
