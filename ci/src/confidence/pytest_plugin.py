@@ -6,7 +6,7 @@ that is killed leaves the name of what it was running.
 
 A test hands over a file that belongs to it with ``record_property("artifact.<kind>", path)``, and says with
 ``@pytest.mark.scenario("name")`` which scenario it plays of those that the gate ``scenario-matrix-complete`` demands,
-or with ``@pytest.mark.scenario("trust/row")`` which row of the matrix of ``trust-matrix-complete``.
+or with ``@pytest.mark.scenario("trust/row")`` which row of the matrix of ``trust-matrix-complete``, and so on.
 """
 
 import faulthandler

@@ -181,6 +181,13 @@ class TestAnotherMatrix:
 
         assert played(marks, required={"success": 1}).why == "Demanded by nobody: trsut/one door."
 
+    def test_is_told_from_yet_another(self, played: Callable[..., Verdict]) -> None:
+        marks = {A: ("failures/one call", "trust/one door"), B: ("failures/one call",)}
+
+        found = played(marks, required={"one call": 2}, gate="failure-matrix-complete")
+
+        assert (found.outcome, found.actual) == (Outcome.PASSED, "1 scenarios, 2 tests")
+
     def test_that_nobody_played_is_no_evidence(self, played: Callable[..., Verdict]) -> None:
         found = played(MARKS, required=REQUIRED_DOORS, gate="trust-matrix-complete")
 

@@ -39,6 +39,7 @@ GATES: dict[str, Gate] = {
         P0TwiceGreen(),
         MatrixComplete("scenario-matrix-complete"),
         MatrixComplete("trust-matrix-complete", matrix="trust"),
+        MatrixComplete("failure-matrix-complete", matrix="failures"),
     )
 }
 GATE_NAMES = frozenset(GATES)

@@ -14,7 +14,7 @@ from confidence.model.records import CaseOutcome
 from confidence.model.verdicts import Outcome, Verdict
 
 REQUIRED = "required"
-MATRICES = frozenset({"trust"})
+MATRICES = frozenset({"failures", "trust"})
 """Those that a mark names before a slash."""
 _NAMELESS = "a mark without a name"
 
