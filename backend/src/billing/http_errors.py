@@ -109,6 +109,7 @@ STATUS_OF: Mapping[str, int] = {
     # those behind us
     "provider_ambiguous": 202,
     "provider_failed": 502,
+    "provider_list_holes": 502,
     "provider_malformed": 502,
     "provider_object_unknown": 502,
     "provider_refused_us": 502,

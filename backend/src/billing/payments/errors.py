@@ -240,6 +240,8 @@ class ProviderListHoles(ProviderMalformed):
     `objects` has the provider's ids of them, each once; what has no id that can be one is called `unnamed`.
     """
 
+    code = "provider_list_holes"
+
     def __init__(self, objects: tuple[str, ...]) -> None:
         super().__init__("The payment provider's list has objects that cannot be understood.")
         self.objects = objects
