@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from backend.tests.builders.subscriptions import terms
 from backend.tests.builders.wallets import RUB, rub
 from backend.tests.crash.payments_scripts import Names
-from backend.tests.crash.payments_street import Street
+from backend.tests.crash.payments_street import End, Street
 from billing.customers.rules import OperatorRole
 from billing.payments.auto_topups_rules import AutoTopupTerms
 from billing.payments.comparison import Window
 from billing.payments.rules import ProviderPaymentId
 from billing.subscriptions.service import Order
 from billing.wallets.rules import OperationId
+from billing.webhooks.service import HAND_OVER_JOB
 
 _REQUEST = "req_0"
 About = dict[str, str]
@@ -39,6 +40,18 @@ class Flow:
     ours: Mapping[str, Mapping[str, int]]
     kind: str = "yookassa"
     is_alone: bool = False
+
+    def promises(self, end: End) -> bool:
+        """The end is this flow's."""
+        ours = {table: end.says(table) for table in self.ours}
+        return (dict(end.at_provider), end.available, ours) == (self.at_provider, self.available, self.ours)
+
+
+async def somebody(street: Street, flow: Flow) -> Names:
+    """A customer in the flow's situation."""
+    customer = await street.town.customer()
+    names = Names(customer.account.id, str(customer.principal.person_id))
+    return replace(names, about=await flow.given(street, names))
 
 
 async def nothing_yet(street: Street, names: Names) -> About:
@@ -94,7 +107,7 @@ async def won(street: Street, names: Names) -> About:
     about = await disputed(street, names)
     last = await street.house.last_job()
     await street.house.inbox.receive(street.kind, about["notification"].encode())
-    await street.house.work_on(last)
+    await street.house.work_on(HAND_OVER_JOB, after=last)
     provider_id = await street.provider_id(about["payment"])
     await street.backstage.close_dispute(provider_id, is_won=True)
     return {**about, **await _notification(street, provider_id)}
@@ -143,6 +156,15 @@ async def on_offer(street: Street, names: Names) -> About:
     desk = street.house.takings.plans.desk
     plan = await desk.create(operator, terms(), reason="a test", request_id=_REQUEST)
     return {"plan": plan.terms.code}
+
+
+async def paid_plan(street: Street, names: Names) -> About:
+    """A plan is paid for, and we have not heard of that."""
+    about = await on_offer(street, names)
+    bought = await street.house.takings.plans.subscriptions.buy(
+        names.principal(), about["plan"], Order(), idempotency_key="given", request_id=_REQUEST
+    )
+    return {"payment": bought.payment_id, **await _notification(street, await street.pay(bought.payment_id))}
 
 
 async def on_offer_with_method(street: Street, names: Names) -> About:
@@ -230,6 +252,15 @@ FLOWS = {
         on_offer,
         6,
         4,
+        {"subscription succeeded 300.00": 1},
+        "100.00",
+        {"payments": {"subscription succeeded": 1}, "grants": {"paid period": 1}},
+    ),
+    "a return with a plan": Flow(
+        "come_back_with_plan",
+        paid_plan,
+        3,
+        0,
         {"subscription succeeded 300.00": 1},
         "100.00",
         {"payments": {"subscription succeeded": 1}, "grants": {"paid period": 1}},

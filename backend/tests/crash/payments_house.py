@@ -44,7 +44,7 @@ SIMULATORS: dict[str, Callable[[str, httpx.AsyncClient], SimulatedStripe | Simul
     "yookassa": SimulatedYookassa,
 }
 
-_JOBS = text("SELECT id, task_name, args FROM procrastinate_jobs WHERE id > :after ORDER BY id LIMIT 100")
+_JOBS = text("SELECT args FROM procrastinate_jobs WHERE id > :after AND task_name = :name ORDER BY id LIMIT 100")
 
 
 class Jobs(HandTicked):
@@ -81,12 +81,12 @@ class House:
         async with units_of_work(self.engine)() as uow:  # looking is no step at which anybody dies
             return int(await uow.connection.scalar(text("SELECT coalesce(max(id), 0) FROM procrastinate_jobs")) or 0)
 
-    async def work_on(self, after: int) -> None:
-        """Does what is in the queue since this job, as a worker that is killed before it can say that it did."""
+    async def work_on(self, name: str, *, after: int) -> None:
+        """Does the jobs of this name that are newer than that one, as a worker that dies before it can say so."""
         async with units_of_work(self.engine)() as uow:
-            rows = (await uow.connection.execute(_JOBS, {"after": after})).all()
-        for row in rows:
-            await self.jobs.works[row.task_name](**row.args)
+            jobs = list((await uow.connection.execute(_JOBS, {"after": after, "name": name})).scalars())
+        for arguments in jobs:
+            await self.jobs.works[name](**arguments)
 
 
 def house_over(engine: AsyncEngine, begin: Begin, url: URL, clock: StoppedClock, provider: PaymentProvider) -> House:

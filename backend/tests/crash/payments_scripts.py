@@ -10,9 +10,13 @@ from datetime import datetime, timedelta
 from backend.tests.builders.wallets import rub
 from backend.tests.crash.payments_house import House
 from billing.customers.rules import AccountId, OperatorRole, PersonId, Principal, Role, Scope
+from billing.payments.auto_topups_runs import JOB as AUTO_TOPUP_JOB
 from billing.payments.comparison import Window
 from billing.payments.errors import DifferenceResolved
+from billing.payments.janitor import CHECK_JOB
+from billing.subscriptions.renewals import JOB as RENEWAL_JOB
 from billing.subscriptions.service import Order
+from billing.webhooks.service import HAND_OVER_JOB
 
 _KEY = "click"
 _REQUEST = "req_1"
@@ -49,11 +53,21 @@ async def come_back(house: House, names: Names) -> None:
     await house.takings.topups.reconcile(names.principal(), names.about["payment"])
 
 
+async def come_back_with_plan(house: House, names: Names) -> None:
+    """The customer has paid for a plan and comes to its return page."""
+    await house.takings.plans.subscriptions.reconcile(names.principal(), names.about["payment"])
+
+
 async def be_notified(house: House, names: Names) -> None:
     """The provider tells, and a worker looks."""
     last = await house.last_job()
     await house.inbox.receive(house.provider.name, names.about["notification"].encode())
-    await house.work_on(last)
+    await house.work_on(HAND_OVER_JOB, after=last)
+
+
+async def be_told(house: House, names: Names) -> None:
+    """The provider tells; whoever works on the queue looks."""
+    await house.inbox.receive(house.provider.name, names.about["notification"].encode())
 
 
 async def check(house: House, names: Names) -> None:
@@ -62,7 +76,7 @@ async def check(house: House, names: Names) -> None:
     house.clock.move(timedelta(minutes=1))
     last = await house.last_job()
     await house.takings.upkeep.janitor.enqueue_due()
-    await house.work_on(last)
+    await house.work_on(CHECK_JOB, after=last)
 
 
 async def refund(house: House, names: Names) -> None:
@@ -78,7 +92,7 @@ async def auto_topup(house: House, names: Names) -> None:
     assert names.about["method"]
     last = await house.last_job()
     await house.takings.auto_topup_runs.enqueue_due()
-    await house.work_on(last)
+    await house.work_on(AUTO_TOPUP_JOB, after=last)
 
 
 async def buy(house: House, names: Names) -> None:
@@ -96,7 +110,7 @@ async def renew(house: House, names: Names) -> None:
     assert names.about["plan"]
     last = await house.last_job()
     await house.takings.plans.renewals.enqueue_due()
-    await house.work_on(last)
+    await house.work_on(RENEWAL_JOB, after=last)
 
 
 async def adopt(house: House, names: Names) -> None:
@@ -126,7 +140,9 @@ SCRIPTS: dict[str, Script] = {
     for script in (
         topup,
         come_back,
+        come_back_with_plan,
         be_notified,
+        be_told,
         check,
         refund,
         auto_topup,

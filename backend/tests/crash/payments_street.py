@@ -96,14 +96,15 @@ class Street:
 
     def lives(self, script: str, names: Names) -> int:
         """A child does all of it; how many steps that took."""
-        return self.forker.lives(script, names, **self._world)
+        return self.forker.lives(script, names, **self.world)
 
     def dies(self, script: str, names: Names, *, at: int, is_after: bool) -> None:
         """A child does it until it is killed."""
-        self.forker.dies(script, names, at=at, is_after=is_after, **self._world)
+        self.forker.dies(script, names, at=at, is_after=is_after, **self.world)
 
     @property
-    def _world(self) -> dict[str, str]:
+    def world(self) -> dict[str, str]:
+        """Where a child finds all this."""
         return {
             "database_url": self.url.render_as_string(hide_password=False),
             "kind": self.kind,

@@ -71,18 +71,23 @@ class Forker:
 
     def lives(self, script: str, names: DataclassInstance, **more: object) -> int:
         """Has a child do all of the script; how many steps that took."""
-        answer = self._order(script, names, at=NEVER, is_after=False, **more)
+        self.send(script, names, at=NEVER, is_after=False, **more)
+        answer = self.answer()
         assert answer["is_well"], script
         return int(answer["steps"])
 
     def dies(self, script: str, names: DataclassInstance, *, at: int, is_after: bool, **more: object) -> None:
         """Has a child do the script until it is killed, before or after this step."""
-        answer = self._order(script, names, at=at, is_after=is_after, **more)
-        assert answer["is_killed"], (script, at, is_after)
+        self.send(script, names, at=at, is_after=is_after, **more)
+        assert self.answer()["is_killed"], (script, at, is_after)
 
-    def _order(self, script: str, names: DataclassInstance, **more: object) -> dict[str, Any]:
+    def send(self, script: str, names: DataclassInstance, **more: object) -> None:
+        """Gives an order."""
         self.orders.write(json.dumps({"script": script, "names": asdict(names), **more}) + "\n")
         self.orders.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """What became of the child of the oldest order that has not been answered; waits for its end."""
         answer: dict[str, Any] = json.loads(self.answers.readline())
         return answer
 

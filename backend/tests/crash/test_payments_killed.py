@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 
 import pytest
 from sqlalchemy.engine import URL
 
-from backend.tests.crash.payments_flows import ASKED_AGAIN, FLOWS, Flow
-from backend.tests.crash.payments_scripts import SCRIPTS, Names
+from backend.tests.crash.payments_flows import ASKED_AGAIN, FLOWS, Flow, somebody
+from backend.tests.crash.payments_scripts import SCRIPTS
 from backend.tests.crash.payments_street import End, Street, open_street
 from backend.tests.crash.processes import Forker, forker
 
@@ -40,13 +39,6 @@ def deaths(steps: int) -> Iterator[tuple[int, bool]]:
     """Before each step, and after the last: between two steps nothing is done that outlives the process."""
     yield from ((at, False) for at in range(steps))
     yield steps - 1, True
-
-
-async def somebody(street: Street, flow: Flow) -> Names:
-    """A customer in the flow's situation."""
-    customer = await street.town.customer()
-    names = Names(customer.account.id, str(customer.principal.person_id))
-    return replace(names, about=await flow.given(street, names))
 
 
 async def untouched(street: Street, flow: Flow) -> End:
@@ -82,12 +74,6 @@ async def killed(street: Street, flow: Flow, steps: int, *, asks_again: bool) ->
     return ends + [await street.end(names) for names in others]
 
 
-def says(flow: Flow, end: End) -> bool:
-    """The end is the one that the flow promises."""
-    ours = {table: end.says(table) for table in flow.ours}
-    return (dict(end.at_provider), end.available, ours) == (flow.at_provider, flow.available, flow.ours)
-
-
 class TestKilledAtEveryStep:
     @pytest.mark.parametrize("flow", [name for name in FLOWS if FLOWS[name].forgotten is not None], indirect=True)
     async def test_where_nobody_asks_again_jobs_bring_what_was_begun_to_its_one_end(
@@ -99,7 +85,7 @@ class TestKilledAtEveryStep:
         ends = await killed(street, flow, steps, asks_again=False)
 
         assert flow.forgotten is not None
-        assert says(flow, whole), whole
+        assert flow.promises(whole), whole
         assert steps >= flow.steps_min
         assert ends == [nothing] * flow.forgotten + [whole] * (len(ends) - flow.forgotten), (steps, ends)
         assert (await street.waiting(), await street.drifts()) == ([], [])
@@ -112,6 +98,6 @@ class TestKilledAtEveryStep:
 
         ends = await killed(street, flow, steps, asks_again=True)
 
-        assert says(flow, whole), whole
+        assert flow.promises(whole), whole
         assert ends == [whole] * len(ends), ends
         assert (await street.waiting(), await street.drifts()) == ([], [])
