@@ -22,6 +22,8 @@ class Ability(StrEnum):
     """It tells of disputes; without it there never are any."""
     RECEIPTS = "receipts"
     """It passes receipts on to the tax office and says how that went."""
+    REFUNDS_COME_BACK = "refunds_come_back"
+    """A refund that has succeeded can still fail; without it what was given back stays given back."""
 
 
 class Backstage(Protocol):
@@ -55,8 +57,12 @@ class Backstage(Protocol):
         """Refunds stay pending from now on, in this test."""
         ...
 
+    async def let_refunds_through(self) -> None:
+        """Refunds succeed at once again, as they do when a test begins."""
+        ...
+
     async def end_refund(self, refund_id: ProviderRefundId, *, is_good: bool) -> None:
-        """A refund succeeds, or fails; one that has succeeded can still fail where the provider knows that."""
+        """A refund succeeds, or fails; one that has succeeded can still fail only with `Ability.REFUNDS_COME_BACK`."""
         ...
 
     async def refuse_method(self, method_id: ProviderMethodId) -> None:

@@ -30,7 +30,7 @@ SECRET_KEY = "sk_test_simulated"
 WEBHOOK_SECRET = "whsec_simulated"
 SANDBOX_ACCOUNT_ID = "BILLING_SANDBOX_STRIPE_ACCOUNT_ID"
 SANDBOX_KEY = "BILLING_SANDBOX_STRIPE_KEY"
-_ABILITIES = frozenset({Ability.CALLS_OFF_UNPAID, Ability.DISPUTES})
+_ABILITIES = frozenset({Ability.CALLS_OFF_UNPAID, Ability.DISPUTES, Ability.REFUNDS_COME_BACK})
 _UNKNOWN_PAYMENT = ProviderPaymentId("cs_test_nobodys")
 _UNKNOWN_REFUND = ProviderRefundId("re_nobodys")
 # The first use asks for the account too, so that a busy machine has twice as many occasions to be late.
@@ -129,6 +129,10 @@ class SimulatedStripe:
     async def hold_refunds(self) -> None:
         """Refunds stay pending from now on, until the next test."""
         await self._put("refunds/mode", {"are_held": True})
+
+    async def let_refunds_through(self) -> None:
+        """Refunds arrive at once again."""
+        await self._put("refunds/mode", {"are_held": False})
 
     async def end_refund(self, refund_id: ProviderRefundId, *, is_good: bool) -> None:
         """A refund arrives, or comes back."""

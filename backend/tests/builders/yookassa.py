@@ -106,6 +106,10 @@ class SimulatedYookassa:
         """Refunds stay pending from now on, until the next test."""
         await self._put("refunds/mode", {"mode": "wait"})
 
+    async def let_refunds_through(self) -> None:
+        """Refunds succeed at once again."""
+        await self._put("refunds/mode", {"mode": "succeed"})
+
     async def let_receipts(self, mode: str) -> None:
         """Receipts of money that moves `succeed`, `wait` or `cancel` from now on, until the next test."""
         await self._put("receipts/mode", {"mode": mode})
@@ -212,6 +216,10 @@ class YookassaBackstage:
     async def hold_refunds(self) -> None:
         """Refunds stay pending."""
         await self.simulator.hold_refunds()
+
+    async def let_refunds_through(self) -> None:
+        """Refunds succeed at once again."""
+        await self.simulator.let_refunds_through()
 
     async def end_refund(self, refund_id: ProviderRefundId, *, is_good: bool) -> None:
         """A pending refund ends."""

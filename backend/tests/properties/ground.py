@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from hypothesis import Phase, seed, settings
@@ -64,25 +66,50 @@ class Tally:
 
     examples: int = 0
     steps: int = 0
+    happened: Counter[str] = field(default_factory=Counter)
+    """What its examples have come through, and how often."""
 
 
-def run_machine(machine: type[RuleBasedStateMachine], *, shard: int, share: int = 1) -> None:
-    """Runs the machine as the profile says, on a chance of its own: shards of one machine see different examples.
+@dataclass(frozen=True)
+class Diligence:
+    """How many examples, how many steps each of them has at the most, and how many all have at the least."""
 
-    A machine whose steps go over the network makes only a share of them: half of them with 2.
-    """
-    examples, steps, _ = _DILIGENCE[settings.get_current_profile_name()]
-    how = settings(phases=_PHASES, derandomize=False, max_examples=examples, stateful_step_count=steps // share)
+    examples: int
+    steps_each: int
+    steps: int
+
+
+Profiles = Mapping[str, Diligence]
+"""By the name of the profile in force, and for each shard."""
+
+# Four shards of wallets and two of quotas are 210 examples before a merge, and 6 000 steps and more before a release.
+IN_THE_DATABASE: Profiles = MappingProxyType(
+    {"quick": Diligence(35, 15, 250), "heavy": Diligence(40, 50, 1000), "thorough": Diligence(1000, 60, 20_000)}
+)
+# An example's story comes before its steps, and each step is several calls over HTTP.
+OVER_THE_NETWORK: Profiles = MappingProxyType(
+    {"quick": Diligence(14, 3, 30), "heavy": Diligence(100, 10, 500), "thorough": Diligence(1000, 12, 4000)}
+)
+
+
+def run_machine(machine: type[RuleBasedStateMachine], *, shard: int, profiles: Profiles = IN_THE_DATABASE) -> None:
+    """Runs the machine as the profile says, on a chance of its own: shards of one machine see different examples."""
+    wanted = profiles[settings.get_current_profile_name()]
+    how = settings(
+        phases=_PHASES, derandomize=False, max_examples=wanted.examples, stateful_step_count=wanted.steps_each
+    )
     run_state_machine_as_test(seed(shard)(machine), settings=how)
 
 
-# By profile and in each shard: how many examples, how many steps each at the most, and how many in all at the least.
-# Four shards of wallets and two of quotas are 210 examples before a merge, and 6 000 steps and more before a release.
-_DILIGENCE = {"quick": (35, 15, 250), "heavy": (40, 50, 1000), "thorough": (1000, 60, 20_000)}
+def require_diligence(
+    tally: Tally, *, profiles: Profiles = IN_THE_DATABASE, in_ten: Mapping[str, int] = MappingProxyType({})
+) -> None:
+    """Fails where fewer examples or steps were done than the profile in force promises, or where nothing came of them.
 
-
-def require_diligence(tally: Tally, *, share: int = 1) -> None:
-    """Fails where fewer examples or steps were done than the profile in force promises."""
-    examples_min, _, steps_min = _DILIGENCE[settings.get_current_profile_name()]
-    assert tally.examples >= examples_min, tally
-    assert tally.steps >= steps_min // share, tally
+    `in_ten` says what must have happened, and how often at the least in ten examples.
+    """
+    wanted = profiles[settings.get_current_profile_name()]
+    assert tally.examples >= wanted.examples, tally
+    assert tally.steps >= wanted.steps, tally
+    rare = {what for what, least in in_ten.items() if tally.happened[what] * 10 < least * tally.examples}
+    assert not rare, tally
