@@ -266,6 +266,23 @@ class _Overtaken:
         return Answer(Outcome.REFUSED, 503)
 
 
+class _Slow:
+    """Carries each message in fourteen seconds."""
+
+    def __init__(self, clock: StoppedClock) -> None:
+        self._clock = clock
+        self.carried = 0
+
+    async def carry(self, url: str, *, headers: Any, body: bytes) -> Answer:
+        """Takes its time."""
+        assert url
+        assert headers
+        assert body
+        self._clock.move(14 * SECONDS)
+        self.carried += 1
+        return Answer(Outcome.ACCEPTED, 200)
+
+
 class _Dying:
     """Carries the message, and takes the process with it."""
 
@@ -311,6 +328,20 @@ class TestVisits:
         await post.dispatcher.deliver(ada.endpoint.id)
 
         assert (len(post.received(ada)), await jobs_for(post, ada)) == (20, 1)
+
+    async def test_a_receiver_that_takes_its_time_lets_others_have_their_turn(
+        self, post: Post, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+    ) -> None:
+        ada = await post.subscriber()
+        for _ in range(4):
+            await post.happens(ada.customer)
+        carrier = _Slow(clock)
+        async with open_post(
+            begin=begin, clock=clock, ids=ids, job_queue=job_queue, receiver=post.receiver, carrier=carrier
+        ) as slow:
+            await slow.deliver(ada)
+
+        assert (carrier.carried, await jobs_for(post, ada)) == (2, 1)
 
     async def test_to_an_endpoint_that_is_gone_does_nothing(self, post: Post) -> None:
         await post.dispatcher.deliver("whe_nobody")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from random import random
 
 import structlog
@@ -44,7 +45,8 @@ _SUBSCRIPTIONS_AT_ONCE_MAX = 50_000  # so many messages of accounts with as many
 _ENDPOINTS_AT_ONCE_MAX = 200
 _SWEEPS_MAX = 100
 _SWEPT_AT_ONCE_MAX = 1000
-_DELIVERIES_PER_JOB = 20  # each may take fifteen seconds; together they end before the lease does
+_DELIVERIES_PER_JOB = 20
+_JOB_LASTS = timedelta(seconds=20)  # whoever answers slowly goes to the end of the queue, and not before the others
 
 _log = structlog.get_logger(__name__)
 
@@ -120,9 +122,13 @@ class Dispatcher:
         return removed
 
     async def deliver(self, endpoint_id: str) -> None:
-        """Sends what waits for one endpoint, in its order, until nothing is due or a message has to wait."""
+        """Sends what waits for one endpoint, in its order, until nothing is due or a message has to wait.
+
+        After twenty messages or seconds the others' turn comes, and the rest of this line goes to the queue's end.
+        """
+        stop_at = self._clock.now() + _JOB_LASTS
         for _ in range(_DELIVERIES_PER_JOB):
-            if not await self._deliver_head(endpoint_id):
+            if not await self._deliver_head(endpoint_id) or self._clock.now() >= stop_at:
                 break
         await self._say_when(EndpointId(endpoint_id))
 
