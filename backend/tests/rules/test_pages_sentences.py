@@ -47,6 +47,7 @@ ELSEWHERE = frozenset(
         "difference_not_adoptable",
         "difference_not_found",
         "difference_resolved",
+        "provider_list_holes",
         "payment_not_refundable",
         "refund_exceeds_payment",
         "refund_exceeds_unspent",
