@@ -158,3 +158,16 @@ class TestAnOddRefund:
         found = await only_difference(caretaker, window)
 
         assert (found.difference.kind, found.difference.object_id) == (DifferenceKind.REFUND, twin["id"])
+
+    async def test_of_which_the_provider_says_no_more_is_what_the_list_says(
+        self, caretaker: Caretaker, customer: Customer, window: Window
+    ) -> None:
+        payment_id = await credited(caretaker, customer)
+        await caretaker.till.refunded(payment_id, "200")
+        (good,) = await caretaker.till.yookassa.refunds()
+        await listed(caretaker, "list_refunds", [{**good, "status": "pending"}])
+        await caretaker.till.yookassa.plan("altered", "get_refund", times=1, changes=ODD)
+
+        found = await only_difference(caretaker, window)
+
+        assert (found.difference.kind, found.difference.theirs["status"]) == (DifferenceKind.REFUND, "pending")

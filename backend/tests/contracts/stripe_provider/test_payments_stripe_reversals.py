@@ -14,6 +14,7 @@ from backend.tests.builders.stripe import RETURN_URL, SECRET_KEY, SimulatedStrip
 from billing.payments.adapters.stripe import StripeProvider
 from billing.payments.errors import (
     ProviderAmbiguous,
+    ProviderListHoles,
     ProviderMalformed,
     ProviderRejected,
 )
@@ -186,6 +187,22 @@ class TestLists:
         assert len(listed) == len(set(listed))
         assert {session.id, direct.id, alone} <= set(listed)
         assert await backstage.intent_of(session.id) not in listed
+
+    async def test_an_object_that_makes_no_sense_is_named_after_all_others(
+        self, provider: StripeProvider, backstage: SimulatedStripe, order: PaymentOrder
+    ) -> None:
+        method = await kept_method(provider, backstage, order)
+        direct = await provider.create_payment(replace(order, key=f"{order.key}-direct", method=method))
+        since = direct.created_at or datetime.now(UTC)
+        await backstage.go_wrong("altered", "list_sessions", changes={"data": [{"id": "cs_odd"}, {"id": "../odd"}]})
+
+        listed = []
+        with pytest.raises(ProviderListHoles) as holes:
+            async for item in provider.list_payments(since=since, until=since + timedelta(hours=1)):
+                listed.append(item.id)  # noqa: PERF401 - a comprehension would lose them with the failure
+
+        assert direct.id in listed
+        assert holes.value.objects == ("cs_odd", "unnamed")
 
     async def test_a_strangers_session_is_listed_without_its_intent(
         self, provider: StripeProvider, backstage: SimulatedStripe
