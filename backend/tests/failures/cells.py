@@ -115,8 +115,6 @@ JOB_ASKING: Answers = {ending: Answer(None, answer.word) for ending, answer in A
 
 COMPARING: Answers = {**JOB_ASKING, Ending.MAKES_NO_SENSE: Answer(None, "done")}
 """One object that makes no sense is a difference for a person; the others are compared all the same."""
-COMPARING_ONE: Answers = {**JOB_ASKING, Ending.MAKES_NO_SENSE: Answer(None, "done")}
-"""What makes no sense about one object is a difference that is listed; all others are compared."""
 
 CHECKING: Answers = {
     Ending.UNCERTAIN: Answer(None, "put off"),
