@@ -77,6 +77,7 @@ class TestTheShopGivesMoneyBack:
         balance.open()
         expect(balance.wallet.figure("Available")).to_have_text("RUB 300.00")
         expect(balance.activity.lines).to_have_count(2)
+        expect(balance.activity.lines.first).to_contain_text("Refund")
         picture("after the refund")
         assert len(stack.provider.refunds()) == refunds_before + 1
 

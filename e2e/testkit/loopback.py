@@ -1,15 +1,20 @@
-"""What servers and clients on loopback do without: TLS, and waiting for each other's receipts."""
+"""What servers and clients on loopback do without: TLS, each other's receipts, and connections that are kept."""
 
 from __future__ import annotations
 
 import socket
 import ssl
 
+import httpx
+
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For plain HTTP, where reading the machine's certificates takes as long as many tests.
 
 It trusts nobody: an https address would fail with it, which none of ours is.
 """
+
+NO_REUSE = httpx.Limits(max_keepalive_connections=0)
+"""For clients that pause for seconds, after which the server has closed a kept connection while they use it again."""
 
 LOOPBACK = "127.0.0.1"
 

@@ -49,7 +49,9 @@ class TestIBuyAPlanOnStripesPage:
 
         assert customer.quote(MODEL) == full_price * PRICE_LEFT
         bought.go_to_balance()
-        expect(BalancePage(signed_in_page, site).wallet.figure("Granted")).to_have_text("RUB 100.00")
+        balance = BalancePage(signed_in_page, site)
+        expect(balance.wallet.figure("Granted")).to_have_text("RUB 100.00")
+        expect(balance.activity.lines.first).to_contain_text("Granted credit")
         assert customer.subscription()["will_renew"]
         assert not customer.cancel_plan("period_end")["will_renew"]
         assert customer.quote(MODEL) == full_price * PRICE_LEFT

@@ -158,7 +158,13 @@ class PagesService:
             events = await self._usage.recent(uow, principal.account_id, _ACTIVITY_LENGTH)
         # Each charge has its usage event (G4), which says more; showing both would look like paying twice.
         lines = [
-            ActivityView.of_transfer(line.kind, line.occurred_at, line.amount, reference=line.reference)
+            ActivityView.of_transfer(
+                line.kind,
+                line.occurred_at,
+                line.amount,
+                name=line.transfer_id.removeprefix(f"{wallet_id}/"),
+                reference=line.reference,
+            )
             for line in transfers
             if line.kind not in _CHARGES
         ]

@@ -21,6 +21,8 @@ T = TypeVar("T")
 CUSTOM = "custom"
 """The choice that says: read the amount that was typed."""
 PAYMENT_PREFIX = "pay"
+# A plan's credit hangs on a payment too, but was given with it, and is not refunded when it is given up.
+_PLAN_CREDIT = "plan_credit"
 _DECLINED = frozenset({Cancellation.DECLINED, Cancellation.REJECTED})
 
 
@@ -254,8 +256,22 @@ class ActivityKind(StrEnum):
     TOPUP = "topup"
     GRANT = "grant"
     EXPIRY = "expiry"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    CORRECTION = "correction"
     CALL = "call"
     FREE_CALL = "free_call"
+
+
+def _what_moved(kind: TransferKind, *, is_for_payment: bool) -> ActivityKind:
+    if kind is TransferKind.CREDIT:
+        return ActivityKind.TOPUP if is_for_payment else ActivityKind.GRANT
+    if kind is TransferKind.REFUND:
+        return ActivityKind.REFUND if is_for_payment else ActivityKind.EXPIRY
+    if kind is TransferKind.DISPUTE:
+        return ActivityKind.DISPUTE
+    is_correction = kind in {TransferKind.ADJUSTMENT, TransferKind.WRITE_OFF}
+    return ActivityKind.CORRECTION if is_correction else ActivityKind.EXPIRY
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,12 +285,10 @@ class ActivityView:
     is_estimated: bool = False
 
     @classmethod
-    def of_transfer(cls, kind: TransferKind, at: datetime, change: Money, *, reference: str) -> Self:
-        """Credit that came in or ended; `reference` tells a payment's credit from one that was given."""
-        if kind is not TransferKind.CREDIT:
-            return cls(ActivityKind.EXPIRY, at, change)
-        is_payment = reference.startswith(f"{PAYMENT_PREFIX}_")
-        return cls(ActivityKind.TOPUP if is_payment else ActivityKind.GRANT, at, change)
+    def of_transfer(cls, kind: TransferKind, at: datetime, change: Money, *, name: str, reference: str) -> Self:
+        """Money that came in or went; `name` is the transfer's within its wallet, `reference` what it is about."""
+        is_for_payment = reference.startswith(f"{PAYMENT_PREFIX}_") and not name.startswith(_PLAN_CREDIT)
+        return cls(_what_moved(kind, is_for_payment=is_for_payment), at, change)
 
     @classmethod
     def of_call(cls, event: UsageEvent) -> Self:
