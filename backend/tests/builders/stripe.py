@@ -21,7 +21,7 @@ from billing.payments.adapters.stripe_objects import as_minor_units
 from billing.payments.ports import MethodRef, PaymentOrder, RefundOrder
 from billing.payments.rules import ProviderMethodId, ProviderPaymentId, ProviderRefundId
 from billing.payments.settings import STRIPE_API_URL
-from testkit.loopback import NO_TLS
+from testkit.loopback import NO_REUSE, NO_TLS
 from testkit.simulators.server import running
 from testkit.simulators.stripe import StripeSettings, create_stripe
 
@@ -221,7 +221,9 @@ async def simulated_stripe() -> AsyncIterator[SimulatedStripe]:
         account_id=ACCOUNT_ID, secret_key=SECRET_KEY, webhook_secret=WEBHOOK_SECRET, seed=next(_SEEDS)
     )
     with running(create_stripe(settings)) as server:
-        async with httpx.AsyncClient(verify=NO_TLS, base_url=f"{server.url}/control/", trust_env=False) as control:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, base_url=f"{server.url}/control/", limits=NO_REUSE, trust_env=False
+        ) as control:
             yield SimulatedStripe(server.url, control)
 
 

@@ -18,7 +18,7 @@ from billing.payments.adapters.calls import Budget
 from billing.payments.adapters.yookassa import YookassaProvider
 from billing.payments.rules import ProviderMethodId, ProviderPaymentId, ProviderRefundId
 from billing.payments.settings import YOOKASSA_API_URL
-from testkit.loopback import NO_TLS
+from testkit.loopback import NO_REUSE, NO_TLS
 from testkit.simulators.server import running
 from testkit.simulators.yookassa import YookassaSettings, create_yookassa
 
@@ -159,7 +159,9 @@ async def simulated_yookassa(*, demands_receipts: bool = False) -> AsyncIterator
         YookassaSettings(shop_id=SHOP_ID, secret_key=SECRET_KEY, seed=next(_SEEDS), demands_receipts=demands_receipts)
     )
     with running(app) as server:
-        async with httpx.AsyncClient(verify=NO_TLS, base_url=f"{server.url}/control/", trust_env=False) as control:
+        async with httpx.AsyncClient(
+            verify=NO_TLS, base_url=f"{server.url}/control/", limits=NO_REUSE, trust_env=False
+        ) as control:
             yield SimulatedYookassa(server.url, control)
 
 

@@ -131,7 +131,7 @@ class PaymentMachine(RuleBasedStateMachine):
         """A fresh account with a top-up, and what became of it since: something happens, and something is heard."""
         town = Town(customers_service(self.ground.begin, self.clock, self.ids), self.ground.begin)
         self.customer = self._wait(town.customer())
-        self._wait(_tried_twice(self.shop.backstage.let_refunds_through))  # the provider outlives its examples
+        self._wait(self.shop.backstage.let_refunds_through())  # the provider outlives its examples
         self.wallet_id = self.ground.run(lambda uow: self.wallets.of_account(uow, self._customer.account.id, RUB))
         self.start()
         if is_paid:
@@ -167,7 +167,7 @@ class PaymentMachine(RuleBasedStateMachine):
     @rule()
     def let_refunds_take_their_time(self) -> None:
         """From now on refunds are pending first."""
-        self._wait(_tried_twice(self.shop.backstage.hold_refunds))
+        self._wait(self.shop.backstage.hold_refunds())
 
     @rule(which=which, is_good=st.booleans())
     def end_refunds(self, which: int, is_good: bool) -> None:  # noqa: FBT001 - hypothesis draws it
@@ -333,7 +333,7 @@ class PaymentMachine(RuleBasedStateMachine):
         Nothing happens where the provider does not let it happen: nobody pays twice, or refunds what is gone.
         """
         with suppress(httpx.HTTPStatusError):
-            self._wait(_tried_twice(step))
+            self._wait(step())
             topup.seen.append(self._wait(self._picture(topup)))
 
     async def _picture(self, topup: Topup) -> Picture:
@@ -348,7 +348,7 @@ class PaymentMachine(RuleBasedStateMachine):
         return told
 
     async def _notified(self, topup: Topup, nth: int) -> None:
-        bodies = await _tried_twice(partial(self.shop.backstage.events, topup.provider_id))
+        bodies = await self.shop.backstage.events(topup.provider_id)
         if bodies:
             await self.notifications.handle(bodies[nth % len(bodies)])
 
@@ -386,14 +386,6 @@ class PaymentMachine(RuleBasedStateMachine):
     async def _drifts(self, extent: Extent) -> tuple[Drift, ...]:
         verifiers = (LedgerVerifier(), WalletVerifier(self.clock), PaymentVerifier())
         return await Verification(self.ground.snapshot, verifiers).drifts(extent)
-
-
-async def _tried_twice(step: Callable[[], Awaitable[T]]) -> T:
-    """The loop sleeps between steps, and does not see that the simulator has closed a connection meanwhile."""
-    try:
-        return await step()
-    except (httpx.ReadError, httpx.RemoteProtocolError):
-        return await step()
 
 
 async def _nothing_else(uow: UnitOfWork, payment: Payment, refund: Refund) -> None:
