@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy.engine import URL
@@ -14,6 +15,7 @@ from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue, Queue, Work
 from billing.webhooks.outbound import jobs
 from billing.webhooks.outbound.delivering import DELIVER_JOB
+from billing.webhooks.outbound.rules import KEPT_DELIVERIES
 from testkit.simulators.remote import ReceiverRemote
 
 
@@ -66,8 +68,21 @@ class TestTheTick:
         assert (queue, [job.name for job in waiting]) == (Queue.OUTBOUND, [DELIVER_JOB])
         assert post.received_ids(ada) == [message_id]
 
-    async def test_is_known_to_a_real_queue(self, own_database: URL, post: Post) -> None:
-        jobs.register(JobQueue(own_database), post.dispatcher)
+    async def test_of_every_day_forgets_what_ended_long_ago(self, post: Post, clock: StoppedClock) -> None:
+        ada = await post.subscriber()
+        await post.happens(ada.customer)
+        await post.deliver(ada)
+        clock.move(KEPT_DELIVERIES + timedelta(days=1))
+        remembered = Remembered()
+        jobs.register(remembered, post.dispatcher)
+
+        before = len(await post.deliveries(ada))
+        await remembered.work["webhooks.sweep"]()
+
+        assert (before, await post.deliveries(ada)) == (1, [])
+
+    async def test_is_taken_by_a_real_queue_as_it_is(self, own_database: URL, post: Post) -> None:
+        jobs.register(JobQueue(own_database), post.dispatcher)  # a moment that is none, or a queue twice, would raise
 
 
 class TestWorkers:
