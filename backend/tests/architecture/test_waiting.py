@@ -17,6 +17,7 @@ MAY_WAIT = {
     "backend/benchmarks/gateway_contenders.py": "a server that starts has no way to call us; bounded by a deadline",
     "backend/benchmarks/webhook_burst.py": "keeps a pace, looks when rows change and at a server that starts; bounded",
     "backend/tests/builders/jobs.py": "rows of the job queue tell nobody when they change; 15 s at the most",
+    "backend/tests/concurrency/test_payments_at_once.py": "whoever waits for a lock tells nobody; 60 s at the most",
     "backend/tests/concurrency/test_webhook_burst.py": "looks at a server that starts and at rows; 90 s at the most",
     "backend/tests/contracts/test_gateway_http_upstream.py": "a provider that answers drop by drop",
     "backend/tests/contracts/test_webhooks_carrier.py": "a receiver that answers header by header",
