@@ -9,10 +9,12 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
+import structlog
 from filelock import FileLock
 from hypothesis import settings
 from sqlalchemy.engine import URL
@@ -29,6 +31,7 @@ from billing.kit.database import application_engine, parse_database_url
 from billing.kit.embedded_postgres import EmbeddedPostgres
 from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
+from billing.kit.logs import configure_logs
 from billing.kit.unit_of_work import Begin, snapshots, units_of_work
 from billing.ledger.invariants import LedgerVerifier
 from billing.payments.invariants import PaymentVerifier
@@ -50,9 +53,18 @@ settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _commands_leave_the_logs_alone() -> Iterator[None]:
-    """A command that runs in a test's process would configure the logs of every later test there."""
+def _logs_as_they_are_for_every_test() -> Iterator[None]:
+    """Lines of every level go to standard error and can be captured; no command that runs in a test's process changes
+    that for later tests.
+    """
+    configure = structlog.configure
+
+    def without_cache(**configuration: Any) -> None:
+        configure(**{**configuration, "cache_logger_on_first_use": False})
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", without_cache)
+        configure_logs("DEBUG")
         patch.setattr(running, "configure_logs", lambda _level: None)
         yield
 

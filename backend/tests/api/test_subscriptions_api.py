@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from backend.tests.builders.counter import Counter, open_counter
+from backend.tests.builders.counter import Counter, open_counter, session_of
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.subscriptions import terms
 from backend.tests.builders.wallets import rub
@@ -50,9 +50,10 @@ async def plan(counter: Counter) -> Plan:
 
 @pytest.fixture
 async def ada(counter: Counter) -> AsyncIterator[tuple[Customer, httpx.AsyncClient]]:
-    """A customer and their client."""
-    async with counter.customer() as customer:
-        yield customer
+    """A customer and their browser."""
+    customer = await counter.town.customer()
+    async with counter.caller(**session_of(customer)) as browser:
+        yield customer, browser
 
 
 async def buy(client: httpx.AsyncClient, plan: Plan, key: str | None = "click", **body: object) -> httpx.Response:

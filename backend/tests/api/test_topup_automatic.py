@@ -9,10 +9,9 @@ import httpx
 import pytest
 from sqlalchemy.engine import URL
 
-from backend.tests.builders.counter import Counter, open_counter
+from backend.tests.builders.counter import Counter, open_counter, session_of
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from billing.customers.access import CSRF_HEADER, SESSION_COOKIE
 from billing.customers.rules import Scope
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
@@ -50,11 +49,6 @@ async def ada(counter: Counter) -> AsyncIterator[tuple[Customer, httpx.AsyncClie
     customer = await counter.town.customer()
     async with counter.caller(**session_of(customer)) as browser:
         yield customer, browser
-
-
-def session_of(customer: Customer) -> dict[str, str]:
-    """What the browser of somebody who is signed in sends along."""
-    return {"Cookie": f"{SESSION_COOKIE}={customer.session.token}", CSRF_HEADER: customer.session.csrf_token}
 
 
 def code_of(answer: httpx.Response) -> tuple[int, str]:

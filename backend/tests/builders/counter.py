@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 
 from backend.tests.builders.customers import Customer, Town, customers_service
 from backend.tests.builders.yookassa import SECRET_KEY, SHOP_ID, SimulatedYookassa
+from billing.customers.access import CSRF_HEADER, SESSION_COOKIE
 from billing.customers.rules import Scope
 from billing.main import create_app
 from billing.wiring.services import Services, services
@@ -50,6 +51,11 @@ class Counter:
         )
         async with self.caller(Authorization=f"Bearer {key.secret}") as client:
             yield customer, client
+
+
+def session_of(customer: Customer) -> dict[str, str]:
+    """What the browser of somebody who is signed in sends along."""
+    return {"Cookie": f"{SESSION_COOKIE}={customer.session.token}", CSRF_HEADER: customer.session.csrf_token}
 
 
 @asynccontextmanager

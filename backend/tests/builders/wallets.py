@@ -13,7 +13,7 @@ from billing.kit.ids import Ids
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import Begin
 from billing.ledger.chart_of_accounts import PROMOTIONS, provider_account
-from billing.ledger.invariants import Drift, LedgerVerifier
+from billing.ledger.invariants import EVERYTHING, Drift, Extent, LedgerVerifier
 from billing.ledger.service import LedgerService
 from billing.wallets.invariants import WalletVerifier
 from billing.wallets.models import LotSource
@@ -87,10 +87,10 @@ class Wallets:
         async with self.begin() as uow:
             return await self.service.balance(uow, wallet_id)
 
-    async def drifts(self, snapshot: Begin) -> tuple[Drift, ...]:
-        """What the checker finds wrong in this worker's whole database."""
+    async def drifts(self, snapshot: Begin, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
+        """What the checker finds wrong in the ledger, and in the wallets of this worker's whole database or a part."""
         async with snapshot() as view:
-            return (*await LedgerVerifier().drifts(view), *await WalletVerifier(self.clock).drifts(view))
+            return (*await LedgerVerifier().drifts(view), *await WalletVerifier(self.clock).drifts(view, extent))
 
     async def _credit(self, wallet_id: WalletId, amount: str, source: LotSource, expires_at: datetime | None) -> str:
         transfer_id = self.ids.new("trf")

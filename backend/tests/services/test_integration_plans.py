@@ -16,6 +16,7 @@ from backend.tests.builders.wallets import rub
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.model_upstream import DONE, delta, streaming, usage
 from billing.gateway.rules.doors import Door
+from billing.ledger.invariants import Extent
 from billing.pricing.seed import DEMO_FREE
 from billing.quotas.errors import QuotaExceeded
 from billing.quotas.rules import Amounts, BurnOrder
@@ -149,7 +150,7 @@ class TestCaps:
         await gate.ask(payer, chat())
 
         assert refusal.value.facts["cap"] == "0.05"
-        assert await gate.wallets.drifts(gate.begin) == ()
+        assert await gate.wallets.drifts(gate.begin, Extent(payer.wallet_id)) == ()
 
     async def test_what_was_spent_before_the_plan_began_counts(self, gate: Gate, plan_shop: PlanShop) -> None:
         payer = await gate.payer("100")
@@ -181,7 +182,7 @@ class TestCaps:
 
         await gate.ask(payer, chat())
 
-        assert await gate.wallets.drifts(gate.begin) == ()
+        assert await gate.wallets.drifts(gate.begin, Extent(payer.wallet_id)) == ()
 
     async def test_a_stream_grows_only_as_far_as_the_plan_allows(self, gate: Gate, plan_shop: PlanShop) -> None:
         body = asked()
