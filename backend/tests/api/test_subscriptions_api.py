@@ -150,6 +150,18 @@ class TestBuying:
             address = await uow.connection.scalar(query, {"id": answer.json()["payment_id"]})
         assert address == f"https://shop.example/chat/billing/plan/{answer.json()['payment_id']}/return"
 
+    async def test_whose_outcome_is_not_certain_yet_is_accepted(
+        self, counter: Counter, ada: tuple[Customer, httpx.AsyncClient], plan: Plan
+    ) -> None:
+        await counter.yookassa.plan("server_error", "create_payment", times=3)
+
+        uncertain, certain = await buy(ada[1], plan), await buy(ada[1], plan)
+
+        assert (uncertain.status_code, uncertain.json()["status"]) == (202, "processing")
+        assert certain.json()["payment_id"] == uncertain.json()["payment_id"]
+        owners = [payment["metadata"]["account_id"] for payment in await counter.yookassa.payments()]
+        assert owners.count(ada[0].account.id) == 1
+
     async def test_needs_a_key(self, ada: tuple[Customer, httpx.AsyncClient], plan: Plan) -> None:
         assert code_of(await buy(ada[1], plan, key=None)) == (400, "invalid_request")
 

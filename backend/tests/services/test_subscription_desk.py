@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.subscriptions import PlanShop, terms
 from backend.tests.builders.wallets import rub
+from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
 from billing.customers.errors import Forbidden
 from billing.customers.rules import OperatorRole
 from billing.kit.errors import InvalidInput
@@ -159,19 +160,17 @@ class TestTheChecker:
 
 
 class TestChargeableMethods:
-    async def test_one_that_another_provider_keeps_is_none(self, shop: PlanShop) -> None:
+    async def test_only_whoever_keeps_a_method_can_charge_it(self, shop: PlanShop) -> None:
         customer = await shop.renewing(await shop.on_offer())
         (method,) = await shop.methods.methods_of(customer.principal)
-        nobody = ChargeableMethods(None)
-        other = ChargeableMethods(shop.yookassa.provider())
-        other_shop = shop.yookassa.provider()
-        try:
-            async with shop.begin() as uow:
-                own = await other.usable(uow, customer.account.id, method.id)
-                without_provider = await nobody.usable(uow, customer.account.id, method.id)
-                await uow.connection.execute(text("SELECT 1"))
-        finally:
-            await other_shop.aclose()
+        provider = shop.till.provider
+        other_shop = EndingProvider(provider, ProcessDiedError())
+        other_shop.shop_id = "another"
 
-        assert own is not None
-        assert without_provider is None
+        async with shop.begin() as uow:
+            usable = [
+                await ChargeableMethods(charging).usable(uow, customer.account.id, method.id)
+                for charging in (provider, other_shop, None)
+            ]
+
+        assert [found is not None for found in usable] == [True, False, False]

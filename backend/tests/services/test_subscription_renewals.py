@@ -155,6 +155,46 @@ class TestRenewing:
         assert await shop.renewals_of(customer) == []
         assert len(await shop.grants(customer)) == 2
 
+    async def test_whoever_cancels_while_the_due_are_looked_for_gets_no_renewal(
+        self, shop: PlanShop, customer: Customer
+    ) -> None:
+        async def cancel() -> None:
+            await shop.subscriptions.cancel(customer.principal, is_now=False, request_id="req_tests")
+
+        wait_until_due(shop)
+
+        await shop.with_begin(then(shop.begin, cancel)).renewals.enqueue_due()
+
+        assert await shop.renewals_of(customer) == []
+
+    async def test_a_renewal_of_time_that_was_given_back_meanwhile_is_not_charged(
+        self, shop: PlanShop, customer: Customer
+    ) -> None:
+        wait_until_due(shop)
+        await shop.renewals.enqueue_due()
+        (job,) = shop.jobs.taken()
+        (grant,) = await shop.grants(customer)
+        await shop.given_back(await shop.subscriptions.purchase(customer.principal, grant["payment_id"]))
+
+        await shop.renewals.charge(RenewalId(job["renewal_id"]), int(job["attempt"]))
+
+        assert [row["status"] for row in await shop.renewals_of(customer)] == ["superseded"]
+        assert len(await shop.charges(customer)) == 1
+
+    async def test_a_period_that_was_given_back_gives_no_credit_and_the_next_one_does(
+        self, shop: PlanShop, customer: Customer
+    ) -> None:
+        ahead = await shop.renewed_early(customer)
+        first, *_ = await shop.grants(customer)
+        await shop.given_back(await shop.subscriptions.purchase(customer.principal, first["payment_id"]))
+        shop.clock.move(END - shop.clock.now())
+
+        await shop.renewals.give_credit()
+
+        given = {row["payment_id"] for row in await shop.grants(customer) if row["credit_given_at"] == END}
+        assert given == {ahead.payment_id}
+        assert (await shop.balance(customer)).granted == rub("100")
+
     async def test_another_plan_that_was_bought_renews_from_then_on(self, shop: PlanShop, customer: Customer) -> None:
         other = await shop.on_offer(price=rub("500"))
         await shop.bought(customer, other)

@@ -47,6 +47,17 @@ class TestNotifications:
         seen = await shop.subscriptions.purchase(customer.principal, purchase.payment_id)
         assert seen.status is PurchaseStatus.SUCCEEDED
 
+    async def test_a_payment_that_has_bought_its_period_buys_no_other(self, shop: PlanShop, customer: Customer) -> None:
+        purchase = await shop.bought(customer, await shop.on_offer(included_credit=rub("100")))
+        payment = await shop.checkout.find(purchase.payment_id)
+        assert payment is not None
+
+        async with shop.begin() as uow:
+            await shop.fulfilment.succeeded(uow, payment)
+
+        assert len(await shop.grants(customer)) == 1
+        assert (await shop.balance(customer)).granted == rub("100")
+
     @pytest.mark.parametrize("order", list(itertools.permutations(("webhook", "return", "webhook again"))))
     async def test_in_any_order_one_payment_buys_one_period(
         self, shop: PlanShop, customer: Customer, order: tuple[str, ...]
