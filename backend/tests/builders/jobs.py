@@ -85,7 +85,9 @@ class JobDesk:
         return await asyncio.wait_for(look(), _WAIT_SECONDS_MAX)
 
     async def work_off(self, *queues: Queue, is_reached: Callable[[list[Standing]], bool]) -> list[Standing]:
-        """Works on these queues until the jobs stand like that."""
+        """Works on these queues until the jobs stand like that; no worker starts for nothing."""
+        if is_reached(standing := await self.standing()):
+            return standing
         async with working(self.queue, *queues):
             return await self.until(is_reached)
 

@@ -158,7 +158,7 @@ class TestMyBankTakesDays:
         expect(balance.wallet.figure("Available")).to_have_text("RUB 0.00")
         picture("on its way")
         stack.stripe.act(session_id, step)
-        balance.payment.check_again.click()
+        signed_in_page.reload()
 
         expect(signed_in_page.get_by_role("region", name=news)).to_be_visible()
         expect(balance.wallet.figure("Available")).to_have_text(available)

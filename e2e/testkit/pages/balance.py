@@ -121,7 +121,6 @@ class PaymentNews:
         self.under_review: Locator = page.get_by_role("region", name="We are looking at this payment")
         self.unknown: Locator = page.get_by_role("region", name="We cannot check your payment right now")
         self.back_link: Locator = self.credited.get_by_role("link", name="Back to where you were")
-        self.check_again: Locator = page.get_by_role("link", name="Check again")
         self.payment_page_link: Locator = page.get_by_role("link", name="Open the payment page")
         self.try_again: Locator = self.cancelled.or_(self.failed).get_by_role("link", name="Try again")
 
