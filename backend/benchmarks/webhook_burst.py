@@ -299,5 +299,5 @@ def _wait_for(url: str) -> None:
                 answer = client.get("/readyz").json()
                 if answer["ready"] and answer["checks"]["worker"]["ok"]:
                     return
-            time.sleep(0.2)
+            time.sleep(0.2)  # a server that starts tells nobody when it is ready; bounded by the deadline above
     raise AssertionError("the product did not become ready")

@@ -22,8 +22,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from backend.tests.builders.customers import Town, customers_service
 from backend.tests.builders.gateway import Gate, Provider, open_gate, routes_to
+from backend.tests.builders.payments import Till, open_till
 from backend.tests.builders.wallets import Wallets
 from backend.tests.builders.wallets import wallets as build_wallets
+from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 from backend.tests.fakes.clock import StoppedClock
 from billing import migrations
 from billing.commands import running
@@ -246,3 +248,19 @@ def _make_template(server: EmbeddedPostgres) -> None:
         connection.execute("SELECT pg_reload_conf()")
         connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
     migrations.upgrade(parse_database_url(server.url(TEMPLATE)))
+
+
+@pytest.fixture(scope="module")
+async def simulator() -> AsyncIterator[SimulatedYookassa]:
+    """The provider."""
+    async with simulated_yookassa() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def till(
+    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
+) -> AsyncIterator[Till]:
+    """Where money comes in."""
+    async with open_till(simulator, begin, clock, ids, job_queue) as till:
+        yield till

@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from backend.tests.builders.customers import Customer, Town, customers_service
-from backend.tests.builders.providers import Backstage
+from backend.tests.builders.providers import IMPATIENT, QUICK, Backstage
 from backend.tests.builders.stripe import SimulatedStripe
 from backend.tests.builders.wallets import RUB, rub
-from backend.tests.builders.yookassa import IMPATIENT, QUICK, SimulatedYookassa, YookassaBackstage
+from backend.tests.builders.yookassa import SimulatedYookassa, YookassaBackstage
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.http_server import serving
 from billing.admin.payment_desk import PaymentDesk

@@ -10,7 +10,8 @@ import json
 import sys
 from collections import Counter
 
-from backend.tests.builders.yookassa import QUICK, SECRET_KEY, SHOP_ID
+from backend.tests.builders.providers import QUICK
+from backend.tests.builders.yookassa import SECRET_KEY, SHOP_ID
 from backend.tests.fakes.clock import StoppedClock
 from billing.kit.database import application_engine, parse_database_url
 from billing.kit.ids import Ids

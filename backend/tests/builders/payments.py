@@ -160,6 +160,11 @@ class Till:
             found = await uow.connection.execute(text("SELECT * FROM payments WHERE id = :id"), {"id": payment_id})
             return dict(found.mappings().one())
 
+    async def standing(self, payment_id: str) -> tuple[str, int]:
+        """Where the payment stands, and what of it was given back, in whole roubles."""
+        row = await self.row(payment_id)
+        return row["state"], row["refunded_micros"] // 1_000_000
+
     async def rows_of(self, customer: Customer) -> list[dict[str, Any]]:
         """The customer's payments, oldest first."""
         async with self.begin() as uow:

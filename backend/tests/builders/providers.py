@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
 from billing.kit.money import Money
+from billing.payments.adapters.calls import Budget
 from billing.payments.ports import PaymentProvider
 from billing.payments.rules import ProviderMethodId, ProviderPaymentId, ProviderRefundId
+
+QUICK = Budget(connect_seconds=1.0, total_seconds=5.0, retries_max=2, first_wait_seconds=0.001)
+IMPATIENT = Budget(connect_seconds=0.3, total_seconds=0.3, retries_max=0, first_wait_seconds=0.001)
 
 
 class Ability(StrEnum):
@@ -143,3 +147,36 @@ class Sandbox:
     def missing(self, environ: Mapping[str, str]) -> tuple[str, ...]:
         """The variables without which it stays closed."""
         return tuple(name for name in self.variables if not environ.get(name))
+
+
+class Adapter(PaymentProvider, Protocol):
+    """A provider whose connections can be closed."""
+
+    async def aclose(self) -> None:
+        """Closes them."""
+        ...
+
+
+@asynccontextmanager
+async def simulated_provider(
+    connect: Callable[[Budget], Adapter],
+    backstage: Backstage,
+    *,
+    abilities: frozenset[Ability],
+    unknown_payment: ProviderPaymentId,
+    unknown_refund: ProviderRefundId,
+) -> AsyncIterator[SimulatedProvider]:
+    """Our adapter in its three moods in front of a simulator; its connections are closed at the end."""
+    async with AsyncExitStack() as stack:
+        provider, once, impatient = (connect(budget) for budget in (QUICK, replace(QUICK, retries_max=0), IMPATIENT))
+        for adapter in (provider, once, impatient):
+            stack.push_async_callback(adapter.aclose)
+        yield SimulatedProvider(
+            provider=provider,
+            once=once,
+            impatient=impatient,
+            abilities=abilities,
+            unknown_payment=unknown_payment,
+            unknown_refund=unknown_refund,
+            backstage=backstage,
+        )

@@ -12,8 +12,16 @@ from typing import Any
 
 import httpx
 
-from backend.tests.builders.providers import Ability, Opening, ProviderUnderTest, Sandbox, SimulatedProvider
-from backend.tests.builders.yookassa import IMPATIENT, QUICK
+from backend.tests.builders.providers import (
+    IMPATIENT,
+    QUICK,
+    Ability,
+    Opening,
+    ProviderUnderTest,
+    Sandbox,
+    SimulatedProvider,
+    simulated_provider,
+)
 from billing.kit.money import Currency, Money
 from billing.payments.adapters.calls import Budget
 from billing.payments.adapters.stripe import StripeProvider
@@ -235,23 +243,14 @@ async def stripe_under_test() -> AsyncIterator[Opening]:
         @asynccontextmanager
         async def opening() -> AsyncIterator[SimulatedProvider]:
             stripe = await simulator.fresh()
-            provider, once, impatient = (
-                stripe.provider(budget) for budget in (QUICK, replace(QUICK, retries_max=0), IMPATIENT)
-            )
-            try:
-                yield SimulatedProvider(
-                    provider=provider,
-                    once=once,
-                    impatient=impatient,
-                    abilities=_ABILITIES,
-                    unknown_payment=_UNKNOWN_PAYMENT,
-                    unknown_refund=_UNKNOWN_REFUND,
-                    backstage=stripe,
-                )
-            finally:
-                await provider.aclose()
-                await once.aclose()
-                await impatient.aclose()
+            async with simulated_provider(
+                stripe.provider,
+                stripe,
+                abilities=_ABILITIES,
+                unknown_payment=_UNKNOWN_PAYMENT,
+                unknown_refund=_UNKNOWN_REFUND,
+            ) as under_test:
+                yield under_test
 
         yield opening
 

@@ -12,7 +12,15 @@ from typing import Any
 
 import httpx
 
-from backend.tests.builders.providers import Ability, Opening, ProviderUnderTest, Sandbox, SimulatedProvider
+from backend.tests.builders.providers import (
+    QUICK,
+    Ability,
+    Opening,
+    ProviderUnderTest,
+    Sandbox,
+    SimulatedProvider,
+    simulated_provider,
+)
 from billing.kit.money import Money
 from billing.payments.adapters.calls import Budget
 from billing.payments.adapters.yookassa import YookassaProvider
@@ -26,9 +34,7 @@ SHOP_ID = "100500"
 SECRET_KEY = "test_simulated_secret"
 SANDBOX_SHOP_ID = "BILLING_SANDBOX_YOOKASSA_SHOP_ID"
 SANDBOX_SECRET_KEY = "BILLING_SANDBOX_YOOKASSA_SECRET_KEY"
-QUICK = Budget(connect_seconds=1.0, total_seconds=5.0, retries_max=2, first_wait_seconds=0.001)
 _SEEDS = itertools.count(1)  # two simulators of one run must not give out the same ids
-IMPATIENT = Budget(connect_seconds=0.3, total_seconds=0.3, retries_max=0, first_wait_seconds=0.001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,23 +280,14 @@ async def yookassa_under_test() -> AsyncIterator[Opening]:
         @asynccontextmanager
         async def opening() -> AsyncIterator[SimulatedProvider]:
             yookassa = await simulator.fresh()
-            provider, once, impatient = (
-                yookassa.provider(budget) for budget in (QUICK, replace(QUICK, retries_max=0), IMPATIENT)
-            )
-            try:
-                yield SimulatedProvider(
-                    provider=provider,
-                    once=once,
-                    impatient=impatient,
-                    abilities=frozenset({Ability.RECEIPTS}),
-                    unknown_payment=_UNKNOWN_PAYMENT,
-                    unknown_refund=_UNKNOWN_REFUND,
-                    backstage=YookassaBackstage(yookassa),
-                )
-            finally:
-                await provider.aclose()
-                await once.aclose()
-                await impatient.aclose()
+            async with simulated_provider(
+                yookassa.provider,
+                YookassaBackstage(yookassa),
+                abilities=frozenset({Ability.RECEIPTS}),
+                unknown_payment=_UNKNOWN_PAYMENT,
+                unknown_refund=_UNKNOWN_REFUND,
+            ) as under_test:
+                yield under_test
 
         yield opening
 

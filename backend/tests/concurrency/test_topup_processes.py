@@ -7,41 +7,19 @@ import json
 import sys
 from asyncio.subprocess import PIPE
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.payments import Till, open_till
+from backend.tests.builders.payments import Till
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from backend.tests.fakes.clock import StoppedClock
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
-from billing.kit.unit_of_work import Begin
 
 pytestmark = [pytest.mark.slow, pytest.mark.money, pytest.mark.timeout(180)]
 
 _ROOT = Path(__file__).parents[3]
 _WAIT_SECONDS_MAX = 60.0
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def till(
-    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
-) -> AsyncIterator[Till]:
-    """Where money comes in."""
-    async with open_till(simulator, begin, clock, ids, job_queue) as till:
-        yield till
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ async def opening_anywhere(request: pytest.FixtureRequest) -> AsyncIterator[Open
         return
     sandbox = SANDBOXES[request.param]
     if missing := sandbox.missing(os.environ):
+        # Nobody's credentials stand in a repository; both reports list what was skipped, with this sentence.
         pytest.skip(f"No credentials for the {request.param} in the environment: {', '.join(missing)}.")
 
     @asynccontextmanager

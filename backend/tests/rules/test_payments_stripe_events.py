@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.tests.builders.yookassa import QUICK
+from backend.tests.builders.providers import QUICK
 from billing.payments.adapters.breaker import CircuitBreaker
 from billing.payments.adapters.calls import ProviderCalls
 from billing.payments.adapters.stripe_calls import StripeCalls

@@ -13,7 +13,6 @@ from backend.tests.builders.auto_topups import Garage, open_garage
 from backend.tests.builders.customers import Town, customers_service
 from backend.tests.builders.outbound import Post, open_post, remote_receiver
 from backend.tests.builders.owner import owner_engine
-from backend.tests.builders.payments import Till, open_till
 from backend.tests.builders.subscriptions import PlanShop, open_plan_shop
 from backend.tests.builders.upkeep import Caretaker, open_caretaker
 from backend.tests.builders.wallets import Wallets
@@ -45,22 +44,6 @@ async def begin_as_owner(database_url: URL) -> AsyncIterator[Begin]:
     engine = owner_engine(database_url)
     yield units_of_work(engine)
     await engine.dispose()
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedYookassa]:
-    """The provider."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-async def till(
-    simulator: SimulatedYookassa, begin: Begin, clock: StoppedClock, ids: Ids, job_queue: JobQueue
-) -> AsyncIterator[Till]:
-    """Where money comes in."""
-    async with open_till(simulator, begin, clock, ids, job_queue) as till:
-        yield till
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.payments import Till
+from backend.tests.builders.providers import IMPATIENT
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import IMPATIENT
 from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
 from billing.customers.errors import Forbidden
 from billing.customers.rules import Role

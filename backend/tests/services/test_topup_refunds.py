@@ -52,12 +52,6 @@ async def topup(till: Till, customer: Customer) -> Topup:
     return await till.paid(customer, "500")
 
 
-async def state_of(till: Till, payment_id: str) -> tuple[str, int]:
-    """Where the payment stands, and what of it was given back, in whole roubles."""
-    row = await till.row(payment_id)
-    return row["state"], row["refunded_micros"] // 1_000_000
-
-
 class TestARefundOfOurs:
     async def test_of_everything_takes_the_credit_and_gives_the_money_back(
         self, till: Till, customer: Customer, topup: Topup
@@ -70,7 +64,7 @@ class TestARefundOfOurs:
             rub("500"),
             there["id"],
         )
-        assert await state_of(till, topup.payment_id) == ("refunded", 500)
+        assert await till.standing(topup.payment_id) == ("refunded", 500)
         assert await till.available(customer) == NOTHING
         assert await till.stands_on(PROVIDER, topup.payment_id) == NOTHING
 

@@ -46,12 +46,6 @@ async def topup(till: Till, customer: Customer) -> Topup:
     return await till.paid(customer, "500")
 
 
-async def state_of(till: Till, payment_id: str) -> tuple[str, int]:
-    """Where the payment stands, and what of it was given back, in whole roubles."""
-    row = await till.row(payment_id)
-    return row["state"], row["refunded_micros"] // 1_000_000
-
-
 class TestARefundInTheCabinet:
     async def test_is_booked_once_however_often_it_is_told(self, till: Till, customer: Customer, topup: Topup) -> None:
         await till.yookassa.refund_in_cabinet(await till.yookassa.only_payment_id(), rub("200"))
@@ -62,7 +56,7 @@ class TestARefundInTheCabinet:
 
         (refund,) = (await till.refunds.file(topup.payment_id)).refunds
         assert (refund.state, refund.begun_by.value) == (RefundState.SUCCEEDED, "provider")
-        assert await state_of(till, topup.payment_id) == ("partially_refunded", 200)
+        assert await till.standing(topup.payment_id) == ("partially_refunded", 200)
         assert await till.available(customer) == rub("300")
 
     async def test_two_of_them_are_two_although_the_payment_tells_only_their_sum(
@@ -88,7 +82,7 @@ class TestARefundInTheCabinet:
 
         await till.notified(json.dumps({**json.loads(await till.yookassa.notification()), "again": 1}).encode())
 
-        assert await state_of(till, topup.payment_id) == ("refunded", 500)
+        assert await till.standing(topup.payment_id) == ("refunded", 500)
         assert await till.available(customer) == NOTHING
 
     async def test_of_what_is_spent_becomes_debt(self, till: Till, customer: Customer, topup: Topup) -> None:
@@ -108,7 +102,7 @@ class TestARefundInTheCabinet:
 
         await till.notified(await till.yookassa.notification("refund.succeeded"))
 
-        assert await state_of(till, waiting.payment_id) == ("partially_refunded", 200)
+        assert await till.standing(waiting.payment_id) == ("partially_refunded", 200)
         assert await till.available(customer) == rub("300")
 
     async def test_that_the_providers_list_does_not_show_yet_waits(
@@ -135,7 +129,7 @@ class TestARefundThatComesBack:
 
         await applied(till, topup, refund, RefundStatus.FAILED)
 
-        assert await state_of(till, topup.payment_id) == ("succeeded", 0)
+        assert await till.standing(topup.payment_id) == ("succeeded", 0)
         assert await till.available(customer) == rub("500")
         assert (await till.refunded(topup.payment_id, key="again")).amount == rub("500")
 
@@ -146,7 +140,7 @@ class TestARefundThatComesBack:
         await applied(till, topup, refund, RefundStatus.SUCCEEDED)
         await applied(till, topup, refund, RefundStatus.PENDING)
 
-        assert await state_of(till, topup.payment_id) == ("succeeded", 0)
+        assert await till.standing(topup.payment_id) == ("succeeded", 0)
         assert await till.available(customer) == rub("500")
         assert await till.stands_on(PROVIDER, topup.payment_id) == rub("-500")
 

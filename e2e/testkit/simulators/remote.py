@@ -1,5 +1,6 @@
 """Remote controls for tests: the simulators' control APIs as typed calls from another thread or process."""
 
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -121,12 +122,12 @@ class ModelRemote(SimulatorRemote):
     """The remote control of the model provider."""
 
 
-class ProviderRemote(SimulatorRemote):
+class ProviderRemote(SimulatorRemote, ABC):
     """The remote control of a payment provider; its notifications come back as the JSON of its control API."""
 
+    @abstractmethod
     def pay_at(self, page_url: str) -> None:
         """The customer pays on this payment page."""
-        raise NotImplementedError
 
     def set_webhook(self, target: WebhookTarget) -> None:
         """Sends notifications there from now on."""

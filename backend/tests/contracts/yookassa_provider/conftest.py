@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from backend.tests.builders.yookassa import IMPATIENT, SimulatedYookassa, simulated_yookassa
+from backend.tests.builders.providers import IMPATIENT
+from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 from billing.payments.adapters.yookassa import YookassaProvider
 
 

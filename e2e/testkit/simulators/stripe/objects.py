@@ -1,5 +1,6 @@
 """The provider's objects, and how its API writes them: others are named by their ids, and expanded on request."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -33,7 +34,7 @@ class IntentStatus(StrEnum):
 
 
 @dataclass(kw_only=True)
-class ApiObject:
+class ApiObject(ABC):
     """What every object has."""
 
     id: str
@@ -48,9 +49,9 @@ class ApiObject:
         body = {"id": self.id, "object": self.kind, "created": self.created, "livemode": False}
         return body | {"metadata": dict(self.metadata)} | self.members()
 
+    @abstractmethod
     def members(self) -> dict[str, Any]:
         """What objects of this kind have besides."""
-        raise NotImplementedError
 
 
 @dataclass(kw_only=True)

@@ -7,6 +7,7 @@ import jinja2
 from fastapi import APIRouter, Form, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from testkit.simulators.human_pages import add_notification_actions, templates_in
 from testkit.simulators.notifications import DeliveryMode, Notifier
 from testkit.simulators.stripe.books import Books
 from testkit.simulators.stripe.objects import Charge, Dispute, Intent, IntentStatus, Refund, Session, SessionStatus
@@ -15,20 +16,15 @@ from testkit.simulators.stripe.refusals import InvalidRequest
 from testkit.simulators.stripe.requests import NewRefund
 from testkit.simulators.stripe.reversals import Reversals
 
-_TEMPLATES = Path(__file__).parent / "templates"
-
 
 def pages_router(books: Books, payments: Payments, reversals: Reversals, notifier: Notifier) -> APIRouter:
     """Routes for the Checkout page and the state page."""
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([_TEMPLATES, _TEMPLATES.parents[1] / "yookassa" / "templates"]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    templates = templates_in(Path(__file__).parent)
     router = APIRouter(default_response_class=HTMLResponse)
     _add_checkout_page(router, books, payments, templates)
     _add_state_page(router, books, notifier, templates)
-    _add_state_actions(router, reversals, notifier)
+    _add_state_actions(router, reversals)
+    add_notification_actions(router, notifier)
     return router
 
 
@@ -96,22 +92,7 @@ def _add_state_page(router: APIRouter, books: Books, notifier: Notifier, templat
         return HTMLResponse(html)
 
 
-def _add_state_actions(router: APIRouter, reversals: Reversals, notifier: Notifier) -> None:
-    @router.post("/state/mode")
-    async def set_mode(mode: Annotated[DeliveryMode, Form()]) -> RedirectResponse:
-        """Changes what happens to new events."""
-        notifier.mode = mode
-        return _to("/")
-
-    @router.post("/state/notifications/{notification_id}/{action}")
-    async def act(notification_id: str, action: Literal["deliver", "lose"]) -> RedirectResponse:
-        """Delivers an event (for the first time or again) or loses it."""
-        if action == "lose":
-            notifier.lose(notification_id)
-        else:
-            await notifier.repeat(notification_id, times=1, at_once=False)
-        return _to("/")
-
+def _add_state_actions(router: APIRouter, reversals: Reversals) -> None:
     @router.post("/state/intents/{intent_id}/{action}")
     async def reverse(intent_id: str, action: Literal["refund", "dispute"]) -> RedirectResponse:
         """Refunds all that is left, as from the dashboard, or lets the customer's bank dispute the payment."""

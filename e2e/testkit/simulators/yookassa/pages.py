@@ -8,25 +8,23 @@ import jinja2
 from fastapi import APIRouter, Form, Query, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from testkit.simulators.human_pages import add_notification_actions, templates_in
 from testkit.simulators.notifications import DeliveryMode, Notifier
 from testkit.simulators.yookassa.objects import PaymentStatus
 from testkit.simulators.yookassa.refusals import InvalidRequest
 from testkit.simulators.yookassa.requests import NewRefund
 from testkit.simulators.yookassa.shop import CHALLENGE_PATH, CHECKOUT_PATH, Shop
 
-_TEMPLATES = Path(__file__).parent / "templates"
-
 
 def pages_router(shop: Shop, notifier: Notifier) -> APIRouter:
     """Routes for the payment page and the state page."""
-    templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
+    templates = templates_in(Path(__file__).parent)
     router = APIRouter(default_response_class=HTMLResponse)
     pages = _PaymentPages(shop, templates)
     _add_payment_page(router, shop, pages)
     _add_challenge_page(router, shop, pages)
     _add_state_page(router, shop, notifier, templates)
+    add_notification_actions(router, notifier)
     return router
 
 
@@ -115,21 +113,6 @@ def _add_state_page(router: APIRouter, shop: Shop, notifier: Notifier, templates
             webhook=notifier.target,
         )
         return HTMLResponse(html)
-
-    @router.post("/state/mode")
-    async def set_mode(mode: Annotated[DeliveryMode, Form()]) -> RedirectResponse:
-        """Changes what happens to new notifications."""
-        notifier.mode = mode
-        return back()
-
-    @router.post("/state/notifications/{notification_id}/{action}")
-    async def act(notification_id: str, action: Literal["deliver", "lose"]) -> RedirectResponse:
-        """Delivers a notification (for the first time or again) or loses it."""
-        if action == "lose":
-            notifier.lose(notification_id)
-        else:
-            await notifier.repeat(notification_id, times=1, at_once=False)
-        return back()
 
     @router.post("/state/payments/{payment_id}/refund")
     async def refund(payment_id: str) -> RedirectResponse:
