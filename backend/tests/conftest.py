@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import random
 import secrets
@@ -15,12 +17,13 @@ import httpx
 import psycopg
 import pytest
 import structlog
+import uvloop
 from filelock import FileLock
 from hypothesis import settings
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from backend.tests.builders.customers import Town, customers_service
+from backend.tests.builders.customers import CHEAP_HASHER, Town, customers_service
 from backend.tests.builders.gateway import Gate, Provider, open_gate, routes_to
 from backend.tests.builders.payments import Till, open_till
 from backend.tests.builders.wallets import Wallets
@@ -68,6 +71,14 @@ def _logs_as_they_are_for_every_test() -> Iterator[None]:
         patch.setattr(structlog, "configure", without_cache)
         configure_logs("DEBUG")
         patch.setattr(running, "configure_logs", lambda _level: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_are_cheap() -> Iterator[None]:
+    """A thousand accounts are opened and signed in to; at full strength their passwords take a minute of two cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("billing.wiring.services.PasswordHasher", lambda: CHEAP_HASHER)
         yield
 
 
@@ -229,6 +240,15 @@ async def _verify(request: pytest.FixtureRequest, snapshot: Begin) -> None:
     assert not drifts, f"the ledger drifts: {drifts}"
 
 
+def pytest_configure() -> None:
+    """Tests run in the loop that the product's commands run in.
+
+    Not by pytest-asyncio's hook for it: it sets that loop up for coroutines alone, and tears down meanwhile what plain
+    functions have.
+    """
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test marked `money` ends with the ledger checker, after all else that the test has set up is gone.
 
@@ -238,6 +258,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function) and item.get_closest_marker("money"):
             uses_own_database = "own_database" in item.fixturenames
             item.fixturenames.insert(0, "own_ledger_is_whole" if uses_own_database else "ledger_is_whole")
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays to the end: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _make_template(server: EmbeddedPostgres) -> None:

@@ -23,7 +23,7 @@ ORDER = "/api/v1/billing/free-limits/burn-order"
 LIMITS = {"input_tokens": 10, "output_tokens": 20, "images": 3, "speech_seconds": 60, "transcription_seconds": 90}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def built(database_url: URL) -> AsyncIterator[Services]:
     """The whole product, with the operators' door open, behind one proxy of ours."""
     environ = {"ADMIN_BILLING_ENABLED": "1", "BILLING_TRUSTED_PROXY_HOPS": "1"}
@@ -31,7 +31,7 @@ async def built(database_url: URL) -> AsyncIterator[Services]:
         yield built
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def url(built: Services) -> AsyncIterator[str]:
     """Where it listens."""
     async with serving(create_app(built)) as url:

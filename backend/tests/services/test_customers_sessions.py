@@ -9,17 +9,20 @@ from typing import Literal
 import argon2
 import pytest
 from sqlalchemy import func, select, text
+from sqlalchemy.engine import URL
 
 from backend.tests.builders.customers import CHEAP_HASHER, PASSWORD, Town, customers_service, fresh_address, fresh_email
 from backend.tests.fakes.clock import StoppedClock
 from billing.customers.adapters.argon2_passwords import Argon2Passwords
 from billing.customers.errors import CredentialsWrong, NotSignedIn, TooManyAttempts
-from billing.customers.models import SessionRow, SignInAttemptRow
+from billing.customers.models import PersonRow, SessionRow, SignInAttemptRow
 from billing.customers.rules import AccountKind, Role, Scope, attempt_subjects, digest_of_secret
 from billing.customers.settings import CustomersSettings
 from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin
+from billing.wiring.services import services
+from billing.wiring.settings import read_settings
 
 pytestmark = pytest.mark.trust
 
@@ -92,6 +95,18 @@ class TestSigningIn:
 
         assert await passwords.is_right(PASSWORD, await hashing)
         assert turns > 10
+
+    async def test_the_product_hashes_at_full_strength(
+        self, database_url: URL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("billing.wiring.services.PasswordHasher", argon2.PasswordHasher)  # tests have a cheap one
+        email = fresh_email()
+
+        async with services(read_settings({}), database_url) as product, product.begin() as uow:
+            await product.customers.open_account(uow, name="Ada", email=email, password=PASSWORD)
+            stored = await uow.connection.scalar(select(PersonRow.password_hash).where(PersonRow.email == email))
+
+        assert argon2.extract_parameters(str(stored)) == argon2.profiles.RFC_9106_LOW_MEMORY
 
 
 class TestWrongCredentials:

@@ -10,7 +10,6 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from backend.tests.builders.jobs import JobDesk, Standing, job_desk, none_left, working
-from backend.tests.crash.processes import Process, started
 from billing.kit.errors import InvalidInput
 from billing.kit.jobs import QUEUE_RULES, Queue
 
@@ -155,18 +154,7 @@ class TestLocks:
         assert peak == 1
 
 
-class TestDeadWorkers:
-    @pytest.mark.slow
-    async def test_a_job_whose_worker_was_killed_is_done_by_another(self, desk: JobDesk) -> None:
-        await desk.enqueue(JOB, Queue.PAYMENT_SYNC)
-        await self._kill_a_worker_in_the_middle_of("job", desk)
-        runs = Runs()
-        desk.queue.register(JOB, Queue.PAYMENT_SYNC, runs)
-
-        await self._rescue(desk, Queue.PAYMENT_SYNC, is_reached=none_left)
-
-        assert runs.times == 1
-
+class TestLivingWorkers:
     async def test_a_job_of_a_living_worker_is_left_alone(self, desk: JobDesk) -> None:
         await desk.enqueue(JOB, Queue.PAYMENT_SYNC)
         entered, leave = asyncio.Event(), asyncio.Event()
@@ -178,8 +166,11 @@ class TestDeadWorkers:
             entered.set()
             await leave.wait()
 
+        async def rescue() -> None:
+            await desk.queue.retry_stalled()
+
         desk.queue.register(JOB, Queue.PAYMENT_SYNC, work)
-        desk.queue.register(RESCUE, Queue.USAGE, self._rescuer(desk))
+        desk.queue.register(RESCUE, Queue.USAGE, rescue)
         async with working(desk.queue, Queue.USAGE, Queue.PAYMENT_SYNC):
             await entered.wait()
             await desk.enqueue(RESCUE, Queue.USAGE)
@@ -188,86 +179,6 @@ class TestDeadWorkers:
             await desk.until(none_left)
 
         assert runs == 1
-
-    @pytest.mark.slow
-    async def test_a_job_that_kills_every_worker_is_given_up(self, desk: JobDesk) -> None:
-        await desk.enqueue(JOB, Queue.PAYMENT_SYNC)
-        attempts_max = QUEUE_RULES[Queue.PAYMENT_SYNC].attempts_max
-        await self._pretend_attempts(desk, attempts_max - 1)
-        await self._kill_a_worker_in_the_middle_of("job", desk)
-
-        await self._rescue(desk, is_reached=lambda standing: len(standing) == 1)
-
-        assert await desk.standing() == [Standing(JOB, "failed", attempts_max)]
-
-    @pytest.mark.slow
-    async def test_a_killed_tick_with_its_next_run_waiting_keeps_nobody_from_being_rescued(self, desk: JobDesk) -> None:
-        await self._kill_a_worker_in_the_middle_of("tick", desk)
-        await self._defer_the_next_run_of_the_tick(desk)
-        await desk.enqueue(JOB, Queue.PAYMENT_SYNC)
-        await self._kill_a_worker_in_the_middle_of("job", desk)
-        runs = Runs()
-        desk.queue.register(JOB, Queue.PAYMENT_SYNC, runs)
-
-        await self._rescue(desk, Queue.PAYMENT_SYNC, is_reached=lambda standing: len(standing) == 1)
-
-        assert runs.times == 1
-        assert await desk.standing() == [Standing("tests.tick", "todo", 0)]
-
-    @pytest.mark.slow
-    async def test_the_rescuing_tick_itself_may_be_killed(self, desk: JobDesk) -> None:
-        await self._kill_a_worker_in_the_middle_of("rescuing-tick", desk)
-        await desk.age_heartbeats()
-        rescued = asyncio.Event()
-
-        async def rescue() -> None:
-            if await desk.queue.retry_stalled():
-                rescued.set()
-
-        desk.queue.register_tick("tests.tick", "* * * * * *", rescue, may_overlap=True)
-        async with working(desk.queue, Queue.SCHEDULER):
-            await asyncio.wait_for(rescued.wait(), timeout=10)
-
-    async def _kill_a_worker_in_the_middle_of(self, part: str, desk: JobDesk) -> None:
-        async with started("worker", part, desk.database_url) as child:
-            await self._stands_in_the_middle(child)
-            await child.kill()
-
-    @staticmethod
-    async def _stands_in_the_middle(child: Process) -> None:
-        assert await child.says() == "in the middle"
-
-    async def _rescue(self, desk: JobDesk, *queues: Queue, is_reached: Callable[[list[Standing]], bool]) -> None:
-        """Lets thirty seconds pass, and clears up in a worker."""
-        await desk.age_heartbeats()
-        desk.queue.register(RESCUE, Queue.USAGE, self._rescuer(desk))
-        await desk.enqueue(RESCUE, Queue.USAGE)
-        await desk.work_off(Queue.USAGE, *queues, is_reached=is_reached)
-
-    @staticmethod
-    def _rescuer(desk: JobDesk) -> Runs:
-        class Rescuer(Runs):
-            async def __call__(self) -> None:
-                await desk.queue.retry_stalled()
-
-        return Rescuer()
-
-    @staticmethod
-    async def _pretend_attempts(desk: JobDesk, attempts: int) -> None:
-        async with desk.begin() as uow:
-            await uow.connection.execute(text("UPDATE procrastinate_jobs SET attempts = :n"), {"n": attempts})
-
-    @staticmethod
-    async def _defer_the_next_run_of_the_tick(desk: JobDesk) -> None:
-        """As every worker's scheduler does when the moment comes."""
-        async with desk.begin() as uow:
-            await uow.connection.execute(
-                text(
-                    "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)"
-                    " VALUES (:queue, 'tests.tick', 'tests.tick', 'tests.tick', '{\"timestamp\": 1}')"
-                ),
-                {"queue": Queue.SCHEDULER.value},
-            )
 
 
 class TestTicks:

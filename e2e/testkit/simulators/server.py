@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def running(app: ASGIApp, *, port: int = 0) -> Generator[RunningServer]:
     ready = threading.Event()
     listener = listening(port)
     server = _Server(_config(app), on_ready=ready.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="simulator", daemon=True)
+    thread = threading.Thread(target=_serve_unmeasured, args=(server, listener), name="simulator", daemon=True)
     with contextlib.closing(listener):
         thread.start()
         if not ready.wait(_START_SECONDS_MAX):
@@ -54,6 +55,12 @@ def running(app: ASGIApp, *, port: int = 0) -> Generator[RunningServer]:
         finally:
             server.should_exit = True
             thread.join(_STOP_SECONDS_MAX)
+
+
+def _serve_unmeasured(server: "_Server", listener: socket.socket) -> None:
+    """Serves without coverage's tracer in this thread: no line of the product runs here, and it costs half the time."""
+    sys.settrace(None)
+    server.run(sockets=[listener])
 
 
 def serve(app: ASGIApp, *, port: int, say: Callable[[str], None]) -> None:

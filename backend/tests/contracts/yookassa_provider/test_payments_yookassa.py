@@ -284,6 +284,9 @@ class TestHowACallEnds:
             await reader.readuntil(b"\r\n\r\n")
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
             writer.write(b" " * (2 * 1024 * 1024))
+            await (
+                reader.read()
+            )  # until the client goes: whoever closes first, with bytes unread, cuts what is on its way
             writer.close()
 
         async with await asyncio.start_server(pour, "127.0.0.1", 0) as server:
