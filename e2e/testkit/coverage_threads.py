@@ -45,7 +45,7 @@ def coverage_init(_registry: TConfigurable, _options: TPluginConfig) -> None:
             traced = begin(collector)
             _first_call()
         finally:
-            weakref.WeakKeyDictionary = _weakly  # type: ignore[misc]
+            weakref.WeakKeyDictionary = _weakly  # type: ignore[misc] # as above
         return traced
 
     Collector._start_tracer = begin_and_keep  # type: ignore[assignment] # noqa: SLF001 - as above

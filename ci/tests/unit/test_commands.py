@@ -1,11 +1,12 @@
 """What a suite is started with cannot be weakened by whoever starts the run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ci.tests.unit.conftest import MakePlan, MakeSpec
-from confidence.execution.commands import SuiteHome, command_of, environment_of
+from confidence.execution.commands import SuiteHome, command_of, environment_of, marker_of
 from confidence.execution.run_directory import RunDirectory
 from confidence.suites.overrides import HANDED_DOWN
 
@@ -74,3 +75,15 @@ class TestEnvironment:
 
         assert environment["COVERAGE_FILE"] == str(home.directory.path / "coverage/data/.coverage.till")
         assert environment["COVERAGE_PROCESS_START"] == str(home.coverage_rcfile)
+
+    def test_processes_are_not_taken_for_those_of_a_run_of_the_same_name_elsewhere(
+        self, make_spec: MakeSpec, make_plan: MakePlan, home: SuiteHome, tmp_path: Path
+    ) -> None:
+        spec = make_spec()
+        plan = make_plan(spec)
+        elsewhere = replace(home, directory=RunDirectory(tmp_path / "elsewhere" / "run"))
+
+        theirs = environment_of(plan, spec, elsewhere, {})
+
+        assert marker_of(plan, spec, home).items() <= environment_of(plan, spec, home, {}).items()
+        assert not marker_of(plan, spec, home).items() <= theirs.items()

@@ -64,7 +64,7 @@ class TestGoodConfiguration:
 
         assert list(configuration.tiers) == ["pr-fast", "merge-medium", "release-heavy"]
         assert configuration.tier("pre-release").p0_rounds == 2
-        assert [configuration.tiers[tier].budget_seconds for tier in configuration.tiers] == [90, 960, 2700]
+        assert [configuration.tiers[tier].budget_seconds for tier in configuration.tiers] == [90, 900, 2700]
 
 
 class TestBadConfiguration:

@@ -38,9 +38,16 @@ def command_of(spec: SuiteSpec, home: SuiteHome) -> tuple[str, ...]:
     )
 
 
-def marker_of(plan: Plan, spec: SuiteSpec) -> dict[str, str]:
-    """The part of the environment by which a process of the suite is recognised."""
-    return {"CONFIDENCE_RUN_ID": plan.run_id, "CONFIDENCE_SUITE": spec.name}
+def marker_of(plan: Plan, spec: SuiteSpec, home: SuiteHome) -> dict[str, str]:
+    """The part of the environment by which a process of the suite is recognised.
+
+    The folder belongs to it: a run of the same name in another tree is somebody else's.
+    """
+    return {
+        "CONFIDENCE_RUN_ID": plan.run_id,
+        "CONFIDENCE_SUITE": spec.name,
+        "CONFIDENCE_RUN_DIR": str(home.directory.path),
+    }
 
 
 def environment_of(plan: Plan, spec: SuiteSpec, home: SuiteHome, inherited: Mapping[str, str]) -> dict[str, str]:
@@ -49,8 +56,7 @@ def environment_of(plan: Plan, spec: SuiteSpec, home: SuiteHome, inherited: Mapp
     kept = {name: value for name, value in inherited.items() if not name.startswith(_NOT_HANDED_DOWN)}
     return {
         **kept,
-        **marker_of(plan, spec),
-        "CONFIDENCE_RUN_DIR": str(path),
+        **marker_of(plan, spec, home),
         "CONFIDENCE_PLAN_DIGEST": plan.plan_digest,
         "CONFIDENCE_COMMIT": plan.provenance.commit,
         "CONFIDENCE_EVENTS_DIR": str(path / "events" / spec.name),

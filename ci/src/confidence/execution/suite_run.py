@@ -86,7 +86,7 @@ class SuiteRun:
                 folder=self._home.tree,
                 environment=environment,
                 log=log,
-                marker=marker_of(self._shop.plan, spec),
+                marker=marker_of(self._shop.plan, spec, self._home),
             )
         except OSError as refused:
             self._expiry = Expiry(Ending.INFRASTRUCTURE, f"{self.command[0]} could not be started: {refused.strerror}")
