@@ -1,7 +1,7 @@
 """The failure matrix: every call to a provider in every flow, how it can go wrong, and what there must be then.
 
-Written by hand from the requirements ("Provider port and adapters", "Top-up", "Refunds, disputes", "Auto-topup"), as
-plain data. Nothing here asks the code under test, which is what the matrix is for.
+Written by hand from docs/concepts/payments.md ("How a call to the provider can end"), as plain data. Nothing here asks
+the code under test, which is what the matrix is for.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Ending(StrEnum):
 class Fault:
     """One way in which every call goes wrong until the provider is well again.
 
-    `is_done`: the provider carries out what it is asked for all the same. `is_named`: the requirements name it; the
-    others are the same with or without its effect.
+    `is_done`: the provider carries out what it is asked for all the same. `is_named`: played before every release's
+    rest; the others are the same with or without its effect.
     """
 
     name: str
@@ -234,7 +234,7 @@ class Cell:
 
     @property
     def is_thorough(self) -> bool:
-        """It is one more than the requirements name: for a release, not for every merge."""
+        """It is the same as another one, with or without its effect: played once for a release."""
         return self.call.kind is Kind.CHANGE and not self.fault.is_named
 
     @property

@@ -53,7 +53,7 @@ PLAYS: Mapping[tuple[str, str], Play] = {
 
 
 def marks_of(cell: Cell) -> list[pytest.MarkDecorator]:
-    """Its row in the gate's table, and for what goes beyond the requirements when it is played."""
+    """Its row in the gate's table, and whether it is one of those that only a release plays."""
     return [pytest.mark.scenario(f"failures/{cell.row}"), *([pytest.mark.thorough] if cell.is_thorough else [])]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backend.tests.fakes.clock import NOON
 from billing.payments.rules import KEY_IS_SAFE_FOR
-from billing.payments.schedules import CHECKS_AFTER, after_outage, next_check_at
+from billing.payments.schedules import CHECKS_AFTER, after_no_answer, next_check_at
 
 pytestmark = pytest.mark.money
 
@@ -75,4 +75,4 @@ class TestAnOutage:
     def test_is_waited_for_as_long_as_the_provider_wishes_within_bounds(
         self, wish: int | None, waits: timedelta
     ) -> None:
-        assert after_outage(NOON, retry_after_seconds=wish) == NOON + waits
+        assert after_no_answer(NOON, retry_after_seconds=wish) == NOON + waits

@@ -1,7 +1,7 @@
 """The trust matrix: every dimension of a knock at a provider's door, which cells cannot be, and what each must end in.
 
-Written by hand from the requirements ("Inbound webhooks"), as plain data. Nothing here asks the code under test, which
-is what the matrix is for.
+Written by hand from docs/decisions/0020-trust-in-notifications.md, as plain data. Nothing here asks the code under
+test, which is what the matrix is for.
 """
 
 from __future__ import annotations

@@ -135,6 +135,17 @@ def require(principal: Principal, permission: Permission) -> None:
         raise Forbidden(permission.value)
 
 
+def require_person(principal: Principal, permission: Permission) -> None:
+    """Lets a signed-in person go on; a stolen API key must reach neither a saved card nor what outlives the key.
+
+    Raises:
+        Forbidden: the role does not allow this, or the caller is an API key.
+    """
+    require(principal, permission)
+    if principal.api_key_id is not None:
+        raise Forbidden(permission.value)
+
+
 def require_operator(principal: Principal, *, may_write: bool) -> None:
     """Lets an operator go on: any of them to read, super admins and finance to write.
 

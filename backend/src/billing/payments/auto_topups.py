@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from billing.customers.audit import AuditTrail
-from billing.customers.errors import Forbidden
-from billing.customers.rules import Permission, Principal, require
+from billing.customers.rules import Permission, Principal, require, require_person
 from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
@@ -84,7 +83,7 @@ class AutoTopups:
             PaymentMethodNotFound: the account has saved no such method with the provider that collects here.
             PaymentsNotConfigured: nobody collects here.
         """
-        _require_a_person(principal)
+        require_person(principal, Permission.MANAGE_BILLING)
         if not has_consented:
             raise InvalidInput("consent", "Nobody is charged automatically without having agreed to it.")
         check_terms(terms, self._offer)
@@ -116,7 +115,7 @@ class AutoTopups:
         Raises:
             Forbidden: the role may not manage the account's billing, or the caller is an API key.
         """
-        _require_a_person(principal)
+        require_person(principal, Permission.MANAGE_BILLING)
         async with self._begin() as uow:
             before = await repository.find(uow, principal.account_id, for_update=True)
             now = self._clock.now()
@@ -176,12 +175,6 @@ class AutoTopups:
             resets_at=month.ends_at,
             in_flight=await repository.in_flight(uow, principal.account_id, currency),
         )
-
-
-def _require_a_person(principal: Principal) -> None:
-    require(principal, Permission.MANAGE_BILLING)
-    if principal.api_key_id is not None:  # a stolen key shall not be able to charge a card
-        raise Forbidden(Permission.MANAGE_BILLING.value)
 
 
 def _is_agreed(auto_topup: AutoTopup, terms: AutoTopupTerms, method_id: str) -> bool:

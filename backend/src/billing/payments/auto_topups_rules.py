@@ -27,7 +27,7 @@ class OffReason(StrEnum):
     METHOD_REMOVED = "method_removed"
     """The owner removed what it pays with."""
     NOT_OFFERED = "not_offered"
-    """Its amount is no preset any more, or its provider is not connected."""
+    """Its amount is no preset any more."""
     CONTACT_MISSING = "contact_missing"
     """A receipt is due, and the account has no e-mail to send it to."""
     ACCOUNT_CLOSED = "account_closed"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
 from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments import methods_repository
-from billing.payments.methods_models import PaymentMethodRow
 from billing.payments.ports import PaymentProvider
 from billing.payments.records import SavedMethod
 
@@ -31,8 +28,4 @@ class ChargeableMethods:
 
     async def kept_from(self, uow: UnitOfWork, payment_id: str) -> str | None:
         """The id of the method that was last kept when this payment succeeded; None where nothing was."""
-        query = select(PaymentMethodRow.id).where(
-            PaymentMethodRow.payment_id == payment_id, PaymentMethodRow.removed_at.is_(None)
-        )
-        found: str | None = (await uow.connection.execute(query.limit(1))).scalar_one_or_none()
-        return found
+        return await methods_repository.kept_from(uow, payment_id)

@@ -12,9 +12,7 @@ from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.comparison import StuckObject
 from billing.payments.models import PaymentRow, RefundRow
-from billing.payments.rules import LIVE_STATES
-
-_UNFINISHED_REFUNDS = ("created", "pending")
+from billing.payments.rules import LIVE_STATES, UNENDED_REFUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ async def put_back(uow: UnitOfWork, due: DuePayment | DueRefund, *, at: datetime
 
     One that has ended meanwhile is due no more; a lease that somebody else has taken over is left alone.
     """
-    kind, unfinished = (PaymentRow, LIVE_STATES) if isinstance(due, DuePayment) else (RefundRow, _UNFINISHED_REFUNDS)
+    kind, unfinished = (PaymentRow, LIVE_STATES) if isinstance(due, DuePayment) else (RefundRow, UNENDED_REFUNDS)
     written = await uow.connection.execute(
         update(kind)
         .where(kind.id == due.id, kind.next_check_at == due.leased_until, kind.state.in_(unfinished))
@@ -97,7 +95,7 @@ async def stuck(uow: UnitOfWork, *, limit: int) -> tuple[StuckObject, ...]:
             null().label("contradiction"),
         )
         .join(PaymentRow, PaymentRow.id == RefundRow.payment_id)
-        .where(RefundRow.state.in_(_UNFINISHED_REFUNDS), RefundRow.next_check_at.is_(None))
+        .where(RefundRow.state.in_(UNENDED_REFUNDS), RefundRow.next_check_at.is_(None))
     )
     both = union_all(payments, refunds).subquery()
     rows = await uow.connection.execute(select(both).order_by(both.c.created_at, both.c.id).limit(limit))

@@ -76,7 +76,7 @@ class PaymentsNotConfigured(BillingError):
     code = "payments_not_configured"
 
     def __init__(self) -> None:
-        super().__init__("This deployment has no payment provider, so that nothing can be topped up.")
+        super().__init__("This deployment has no payment provider, so that nothing can be paid or given back here.")
 
 
 class PaymentNotFound(BillingError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from billing.kit.clock import Clock
 from billing.kit.money import Money
@@ -37,7 +37,6 @@ class TopupFulfilment:
 
     async def succeeded(self, uow: UnitOfWork, payment: Payment) -> None:
         """Credits the wallet with what was paid."""
-        expires_at = self._clock.now() + timedelta(days=self._topup_ttl_days) if self._topup_ttl_days else None
         wallet_id = await self._wallet_of(uow, payment)
         await self._wallets.credit(
             uow,
@@ -47,7 +46,7 @@ class TopupFulfilment:
             transfer_id=transfer_id_of(payment.id),
             counter_account=provider_account(payment.provider),
             origin=payment.id,
-            expires_at=expires_at,
+            expires_at=self._expires_at(),
         )
         await self._news.credited(uow, payment, wallet_id)
 
@@ -72,7 +71,6 @@ class TopupFulfilment:
 
     async def returned(self, uow: UnitOfWork, payment: Payment, given: GivenBack) -> None:
         """Gives the amount back as paid credit of the same payment, with a whole life before it."""
-        expires_at = self._clock.now() + timedelta(days=self._topup_ttl_days) if self._topup_ttl_days else None
         await self._wallets.credit(
             uow,
             await self._wallet_of(uow, payment),
@@ -81,8 +79,11 @@ class TopupFulfilment:
             transfer_id=given.transfer_id,
             counter_account=SystemAccount(given.account),
             origin=payment.id,
-            expires_at=expires_at,
+            expires_at=self._expires_at(),
         )
+
+    def _expires_at(self) -> datetime | None:
+        return self._clock.now() + timedelta(days=self._topup_ttl_days) if self._topup_ttl_days else None
 
     async def _wallet_of(self, uow: UnitOfWork, payment: Payment) -> WalletId:
         return await self._wallets.of_account(uow, payment.account_id, payment.amount.currency)

@@ -28,7 +28,7 @@ from billing.payments.rules import (
     PaymentState,
     key_is_safe,
 )
-from billing.payments.schedules import after_outage, next_check_at
+from billing.payments.schedules import after_no_answer, next_check_at
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ _AT_ONCE_MAX = 50
 _SHOWN_MAX = 200
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
 
-_OUTAGES = (ProviderUnavailable, ProviderAmbiguous, ProviderRateLimited, ProviderRefusedUs)
+_CANNOT_BE_ASKED = (ProviderUnavailable, ProviderAmbiguous, ProviderRateLimited, ProviderRefusedUs)
 """The provider answers nobody now: that says nothing about the one payment that was asked about."""
 
 
@@ -137,9 +137,9 @@ class PaymentJanitor:
                 await self._finish(due)
             else:
                 await self._refunds.finish(due.id)
-        except _OUTAGES as outage:
-            _log.warning("provider_cannot_be_asked", provider=due.provider, code=outage.code)
-            until = after_outage(self._clock.now(), retry_after_seconds=outage.retry_after_seconds)
+        except _CANNOT_BE_ASKED as failure:
+            _log.warning("provider_cannot_be_asked", provider=due.provider, code=failure.code)
+            until = after_no_answer(self._clock.now(), retry_after_seconds=failure.retry_after_seconds)
             done.down[due.provider] = until
             return until
         except BillingError as failure:

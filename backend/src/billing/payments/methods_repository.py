@@ -107,3 +107,15 @@ def _method(row: RowMapping) -> PaymentMethod:
         consent_at=row["consent_at"],
         removed_at=row["removed_at"],
     )
+
+
+async def kept_from(uow: UnitOfWork, payment_id: str) -> str | None:
+    """The id of the method that was last kept by this payment; None where none was, or it was removed."""
+    query = (
+        select(PaymentMethodRow.id)
+        .where(PaymentMethodRow.payment_id == payment_id, PaymentMethodRow.removed_at.is_(None))
+        .order_by(PaymentMethodRow.consent_at.desc(), PaymentMethodRow.id.desc())
+        .limit(1)
+    )
+    found: str | None = (await uow.connection.execute(query)).scalar_one_or_none()
+    return found

@@ -7,10 +7,8 @@ from billing.payments.errors import PaymentUnderReview, ProviderFailure, Provide
 from billing.payments.ports import EventSubject, PaymentProvider, ProviderEvent
 from billing.payments.provider_states import Applied, Outcome, ProviderStates
 from billing.payments.read_back import ReadBack
-from billing.payments.rules import PaymentState, ProviderPaymentId
+from billing.payments.rules import LIVE_STATES, ProviderPaymentId
 from billing.webhooks.ports import Handling, Verdict
-
-_UNENDED = frozenset({PaymentState.CREATED, PaymentState.PENDING, PaymentState.WAITING_FOR_CAPTURE})
 
 
 class PaymentNotifications:
@@ -52,7 +50,7 @@ def _handling(event: ProviderEvent, applied: Applied | None) -> Handling:
         return Handling(Verdict.QUARANTINED, "contradicts our record: " + ", ".join(applied.differences))
     if applied.outcome is Outcome.BEHIND:
         return Handling(Verdict.LATER, "the provider's lists do not say so yet")
-    if event.claims_final and applied.payment.state in _UNENDED:
+    if event.claims_final and applied.payment.state in LIVE_STATES:
         # The news was quicker than the provider's own record.
         return Handling(Verdict.LATER, "the provider does not say so yet")
     return Handling(Verdict.DONE, applied.outcome.value)

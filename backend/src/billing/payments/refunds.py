@@ -35,6 +35,7 @@ from billing.payments.records import BegunBy, Dispute, KeyClaim, Payment, Refund
 from billing.payments.rules import (
     FIRST_CHECK_AFTER,
     PAID_STATES,
+    UNENDED_REFUNDS,
     PaymentState,
     RefundFailure,
     RefundId,
@@ -44,7 +45,6 @@ from billing.payments.rules import (
 
 _log = structlog.get_logger(__name__)
 
-_UNENDED = frozenset({RefundState.CREATED, RefundState.PENDING})
 
 WhenNew = Callable[[UnitOfWork, Payment, Refund], Awaitable[None]]
 """What else is written in the transaction that writes a new refund."""
@@ -123,7 +123,7 @@ class RefundService:
             assert refund is not None, "refunds are never deleted"
             payment = await repository.find(uow, refund.payment_id)
         assert payment is not None, "payments are never deleted"
-        if refund.state not in _UNENDED:
+        if refund.state not in UNENDED_REFUNDS:
             return refund
         if refund.state is RefundState.CREATED and key_is_safe(refund.created_at, now=self._clock.now()):
             return await self._send(payment, refund, is_quiet=False)
@@ -215,7 +215,7 @@ class RefundService:
         if payment.state not in PAID_STATES or payment.state is PaymentState.DISPUTED:
             raise PaymentNotRefundable(payment.id, payment.state.value)
         nothing = Money.zero(payment.amount.currency)
-        on_its_way = sum((one.amount for one in refunds if one.state in _UNENDED), nothing)
+        on_its_way = sum((one.amount for one in refunds if one.state in UNENDED_REFUNDS), nothing)
         left = payment.amount - payment.refunded - on_its_way
         unspent = left
         if not wish.is_overdraft:
@@ -268,4 +268,4 @@ def _require_agreement(payment: Payment, applied: Applied) -> None:
 
 
 def _is_same(refund: Refund, wish: RefundWish) -> bool:
-    return refund.state in _UNENDED and wish.amount in {None, refund.amount}
+    return refund.state in UNENDED_REFUNDS and wish.amount in {None, refund.amount}

@@ -181,6 +181,9 @@ MOVES: dict[tuple[PaymentState, PaymentState], Move] = {
 LIVE_STATES = frozenset({PaymentState.CREATED, PaymentState.PENDING, PaymentState.WAITING_FOR_CAPTURE})
 """A payment that stands for its intent: it can still be paid, or is paid and not credited yet."""
 
+UNENDED_REFUNDS = frozenset({RefundState.CREATED, RefundState.PENDING})
+"""A refund of which the provider has not said the last word."""
+
 
 def may_move(before: PaymentState, after: PaymentState, *, actor: Actor) -> bool:
     """This actor may take a payment from the one state to the other."""

@@ -26,7 +26,7 @@ def next_check_at(begun_at: datetime, *, now: datetime) -> datetime | None:
     return next((begun_at + after for after in CHECKS_AFTER if begun_at + after > now), None)
 
 
-def after_outage(now: datetime, *, retry_after_seconds: int | None) -> datetime:
+def after_no_answer(now: datetime, *, retry_after_seconds: int | None) -> datetime:
     """When to ask again a provider that could not be asked; such an attempt is none of the schedule's checks.
 
     The provider's own wish counts, within half a minute and a quarter of an hour.

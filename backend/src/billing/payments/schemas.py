@@ -69,7 +69,7 @@ class TopupView(BaseModel):
 
 
 class TopupOfferView(BaseModel):
-    """What can be topped up; without `custom` only the presets."""
+    """What can be topped up; unless `is_custom_allowed`, only the presets."""
 
     currency: str
     presets: list[str]

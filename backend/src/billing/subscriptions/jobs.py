@@ -6,8 +6,8 @@ from billing.kit.jobs import JobQueue, Queue
 from billing.subscriptions.renewals import JOB, Renewals
 from billing.subscriptions.rules import RenewalId
 
-_EVERY_MINUTE = "* * * * * 10"
-_EVERY_MINUTE_TOO = "* * * * * 40"
+_EVERY_MINUTE_AT_10 = "* * * * * 10"
+_EVERY_MINUTE_AT_40 = "* * * * * 40"  # not beside the other tick
 
 
 def register(queue: JobQueue, renewals: Renewals) -> None:
@@ -23,5 +23,5 @@ def register(queue: JobQueue, renewals: Renewals) -> None:
         await renewals.enqueue_due()
 
     queue.register(JOB, Queue.PAYMENT_SYNC, charge)
-    queue.register_tick("subscriptions.give_credit", _EVERY_MINUTE, give_credit)
-    queue.register_tick("subscriptions.renew", _EVERY_MINUTE_TOO, enqueue_due)
+    queue.register_tick("subscriptions.give_credit", _EVERY_MINUTE_AT_10, give_credit)
+    queue.register_tick("subscriptions.renew", _EVERY_MINUTE_AT_40, enqueue_due)

@@ -7,8 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing.customers.audit import AuditTrail
-from billing.customers.errors import Forbidden
-from billing.customers.rules import Permission, Principal, require
+from billing.customers.rules import Permission, Principal, require, require_person
 from billing.kit.clock import Clock
 from billing.kit.idempotency import digest_of
 from billing.kit.money import Money
@@ -82,10 +81,15 @@ class PurchaseStatus(StrEnum):
     """What a customer is told about a plan payment."""
 
     PROCESSING = "processing"
+    """Begun or paid, and not certain yet."""
     PENDING = "pending"
+    """Waits for the customer at `confirmation_url`."""
     SUCCEEDED = "succeeded"
+    """Paid; its period is granted. Stays so after a partial refund."""
     CANCELED = "canceled"
+    """Ended without money; `cancellation` says why."""
     GIVEN_BACK = "given_back"
+    """All of it was refunded, or its customer's bank disputes it; its period has ended."""
 
 
 _STATUS_OF = {
@@ -302,8 +306,7 @@ class SubscriptionService:
             Forbidden: the caller is an API key; a stolen one must not be able to charge a card.
             PaymentMethodNotFound: the account has no such saved method.
         """
-        if principal.api_key_id is not None:
-            raise Forbidden(Permission.MANAGE_BILLING.value)
+        require_person(principal, Permission.MANAGE_BILLING)
         method = await self._methods.usable(uow, principal.account_id, method_id)
         if method is None:
             raise PaymentMethodNotFound(method_id)

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from billing.customers.audit import AuditTrail
 from billing.customers.directory import AccountDirectory
-from billing.customers.errors import Forbidden
-from billing.customers.rules import AccountId, Permission, Principal, require
+from billing.customers.rules import AccountId, Permission, Principal, require, require_person
 from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
@@ -138,9 +137,7 @@ class AccountWallet:
             Forbidden: the role may not manage the account's billing, or the caller is an API key.
             InvalidInput: another currency, an amount below zero, or somebody who does not belong to the account.
         """
-        require(principal, Permission.MANAGE_BILLING)
-        if principal.api_key_id is not None:  # what bounds a key must not be in its reach
-            raise Forbidden(Permission.MANAGE_BILLING.value)
+        require_person(principal, Permission.MANAGE_BILLING)  # what bounds a key must not be in its reach
         self._check(wanted)
         async with self._begin() as uow:
             wallet_id = await self._wallets.of_account(uow, principal.account_id, self._currency)

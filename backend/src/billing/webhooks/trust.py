@@ -1,6 +1,6 @@
 """Who may bring notifications: decided from the token, the address that a request really comes from, and the signature.
 
-Source: page "Inbound webhooks" of the requirements: every check can be switched, all that are on must pass.
+Source: docs/decisions/0020-trust-in-notifications.md: every check can be switched, all that are on must pass.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def _failure_of(answer: _Answer, *, is_change: bool) -> ProviderFailure:
         kind, sentence = _PLAIN_FAILURES[answer.status]
         return kind(sentence, retry_after_seconds=retry_after_seconds(answer.retry_after))
     if answer.status == HTTPStatus.NOT_FOUND and not is_change:
-        return ProviderObjectUnknown("The payment provider does not know this payment.")
+        return ProviderObjectUnknown("The payment provider does not know this object.")
     if answer.status in _RESULT_UNKNOWN or answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return no_answer(is_change=is_change)
     if answer.status >= HTTPStatus.BAD_REQUEST:

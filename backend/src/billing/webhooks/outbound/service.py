@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from billing.customers.audit import AuditTrail
-from billing.customers.errors import Forbidden
-from billing.customers.rules import Permission, Principal, require
+from billing.customers.rules import Permission, Principal, require, require_person
 from billing.kit.clock import Clock
 from billing.kit.errors import InvalidInput
 from billing.kit.ids import Ids
@@ -113,7 +112,7 @@ class EndpointService:
             OutboundNotConfigured: this deployment has no secret to sign with.
             WebhookEndpointLimitReached: the account has as many endpoints as it may.
         """
-        _require_person(principal)
+        require_person(principal, Permission.MANAGE_BILLING)
         now = self._clock.now()
         blank = Endpoint(
             id=EndpointId(self._ids.new("whe")),
@@ -151,7 +150,7 @@ class EndpointService:
             Forbidden, WebhookUrlRefused, InvalidInput: as for `create`.
             WebhookEndpointNotFound: the account has no such endpoint.
         """
-        _require_person(principal)
+        require_person(principal, Permission.MANAGE_BILLING)
         async with self._begin() as uow:
             before = await _found(uow, principal, endpoint_id, for_update=True)
             after = self._changed(before, wanted)
@@ -171,7 +170,7 @@ class EndpointService:
             Forbidden: the role may not manage the account's billing, or the caller is an API key.
             WebhookEndpointNotFound: the account has no such endpoint, or none any more.
         """
-        _require_person(principal)
+        require_person(principal, Permission.MANAGE_BILLING)
         async with self._begin() as uow:
             before = await _found(uow, principal, endpoint_id, for_update=True)
             await repository.delete_endpoint(uow, before.id)
@@ -185,7 +184,7 @@ class EndpointService:
             WebhookEndpointNotFound: the account has no such endpoint.
             OutboundNotConfigured: this deployment has no secret to sign with.
         """
-        _require_person(principal)
+        require_person(principal, Permission.MANAGE_BILLING)
         now = self._clock.now()
         end = now + self._limits.rotation_overlap
         async with self._begin() as uow:
@@ -208,7 +207,7 @@ class EndpointService:
             WebhookEndpointDisabled: nothing is sent there.
             WebhookLineFull: too much waits there already.
         """
-        _require_person(principal)
+        require_person(principal, Permission.MANAGE_BILLING)
         now = self._clock.now()
         async with self._begin() as uow:
             endpoint = await _found(uow, principal, endpoint_id, for_update=True)
@@ -230,7 +229,7 @@ class EndpointService:
             WebhookEndpointNotFound: the account has no such endpoint.
             InvalidInput, WebhookEndpointDisabled, WebhookMessageNotFound, WebhookLineFull: as `Replays.replay` says.
         """
-        _require_person(principal)
+        require_person(principal, Permission.MANAGE_BILLING)
         async with self._begin() as uow:
             endpoint = await _found(uow, principal, endpoint_id, for_update=True)
             count = await self._replays.replay(uow, endpoint, order)
@@ -296,12 +295,6 @@ async def _found(uow: UnitOfWork, principal: Principal, endpoint_id: str, *, for
     if endpoint is None:
         raise WebhookEndpointNotFound(endpoint_id)
     return endpoint
-
-
-def _require_person(principal: Principal) -> None:
-    require(principal, Permission.MANAGE_BILLING)
-    if principal.api_key_id is not None:
-        raise Forbidden(Permission.MANAGE_BILLING.value)
 
 
 def _position(text: str | None) -> int | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 from pydantic import Field, SecretStr
 
+from billing.kit.client_address import parse_networks
 from billing.kit.errors import SettingsError
 from billing.kit.settings import SettingsGroup
-from billing.webhooks.outbound.addresses import AddressPolicy, Network
+from billing.webhooks.outbound.addresses import AddressPolicy
 from billing.webhooks.outbound.signing import SigningKeys
 
 _KEY_LENGTH_MIN = 32
@@ -74,17 +73,10 @@ class OutboundSettings(SettingsGroup):
             SettingsError: a range cannot be read; the sentence names it.
         """
         return AddressPolicy(
-            allowed_networks=tuple(map(_network, _listed(self.allowed_networks))),
+            allowed_networks=parse_networks(self.allowed_networks, setting="BILLING_OUTBOUND_ALLOWED_NETWORKS"),
             http_hosts=frozenset(host.lower().strip("[]") for host in _listed(self.http_hosts)),
         )
 
 
 def _listed(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _network(text: str) -> Network:
-    try:
-        return ip_network(text)
-    except ValueError:
-        raise SettingsError((f"BILLING_OUTBOUND_ALLOWED_NETWORKS: {text[:64]!r} is not an address range.",)) from None
