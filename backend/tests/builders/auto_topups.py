@@ -20,13 +20,15 @@ from billing.payments.auto_topups import AutoTopups, AutoTopupStanding
 from billing.payments.auto_topups_rules import AutoTopupTerms
 from billing.payments.auto_topups_runs import JOB, AutoTopupRuns
 from billing.payments.beginning import Checkout
+from billing.payments.chargeable import ChargeableMethods
 from billing.payments.methods import SavedMethods
 from billing.payments.ports import PaymentProvider
 from billing.payments.purposes import NoReceipts, Receipts
+from billing.payments.read_back import ReadBack
 from billing.payments.records import Refund
 from billing.payments.refunds import RefundService, RefundWish
 from billing.payments.returning import ReturnRules
-from billing.payments.rules import TopupOffer
+from billing.payments.rules import ProviderPaymentId, TopupOffer
 from billing.payments.service import TopupService
 from billing.wallets.events import BillingEvents
 from billing.wiring.payments import payment_parts
@@ -78,6 +80,8 @@ class Garage:
             ids=self.ids,
             states=self.states,
             provider=provider,
+            purposes=self.parts.purposes,
+            methods=ChargeableMethods(provider, self.customers),
             receipts=receipts or NoReceipts(),
             public=PUBLIC,
         )
@@ -249,6 +253,13 @@ class Garage:
             if payment["metadata"]["account_id"] == customer.account.id
             and payment["metadata"]["purpose"] == "auto_topup"
         ]
+
+    async def heard(self, customer: Customer) -> None:
+        """What a notification about the customer's last automatic top-up leads to."""
+        assert self.provider is not None
+        last = (await self.charged_at_provider(customer))[-1]
+        read_back = ReadBack(begin=self.begin, provider=self.provider, states=self.states)
+        await read_back.named(ProviderPaymentId(last["id"]))
 
     async def _rows(self, query: str, id_: str) -> list[dict[str, Any]]:
         async with self.begin() as uow:

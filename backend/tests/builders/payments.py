@@ -24,6 +24,7 @@ from billing.ledger.chart_of_accounts import PROMOTIONS
 from billing.ledger.service import LedgerService
 from billing.payments.adapters.yookassa import YookassaProvider
 from billing.payments.beginning import Checkout
+from billing.payments.chargeable import ChargeableMethods
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
@@ -203,7 +204,7 @@ class Till:
 
     def with_provider(self, provider: PaymentProvider | None) -> Till:
         """The same till with another provider behind the top-ups."""
-        checkout = _checkout(self.begin, self.clock, self.ids, self.states, provider)
+        checkout = _checkout(self.begin, self.clock, self.ids, self.states, self.purposes, provider)
         return replace(
             self,
             topups=_topup_service(self.begin, self.clock, self.ids, checkout),
@@ -217,7 +218,12 @@ class Till:
 
 
 def _checkout(
-    begin: Begin, clock: StoppedClock, ids: Ids, states: ProviderStates, provider: PaymentProvider | None
+    begin: Begin,
+    clock: StoppedClock,
+    ids: Ids,
+    states: ProviderStates,
+    purposes: Purposes,
+    provider: PaymentProvider | None,
 ) -> Checkout:
     return Checkout(
         begin=begin,
@@ -225,6 +231,8 @@ def _checkout(
         ids=ids,
         states=states,
         provider=provider,
+        purposes=purposes,
+        methods=ChargeableMethods(provider, customers_service(begin, clock, ids)),
         receipts=NoReceipts(),
         public=PUBLIC,
     )
@@ -262,7 +270,7 @@ async def open_till(
     wallets = WalletService(begin=begin, clock=clock, ids=ids, ledger=LedgerService(), settings=WalletSettings())
     parts = payment_parts(clock=clock, ids=ids, wallets=wallets, topup_ttl_days=365)
     states, purposes = parts.states, parts.purposes
-    checkout = _checkout(begin, clock, ids, states, provider)
+    checkout = _checkout(begin, clock, ids, states, purposes, provider)
     notifications = PaymentNotifications(begin=begin, provider=provider, states=states)
     customers = customers_service(begin, clock, ids)
     try:

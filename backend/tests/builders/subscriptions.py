@@ -264,7 +264,7 @@ class PlanShop:
 def _shop_over(till: Till, provider: PaymentProvider) -> PlanShop:
     audit = AuditTrail(till.clock, till.ids)
     methods = SavedMethods(begin=till.begin, clock=till.clock, ids=till.ids, audit=audit)
-    chargeable = ChargeableMethods(provider)
+    chargeable = ChargeableMethods(provider, till.customers)
     jobs = RememberedJobs()
     fulfilment = plan_fulfilment(clock=till.clock, ids=till.ids, wallets=till.wallets, methods=chargeable)
     parts = payment_parts(
@@ -281,6 +281,8 @@ def _shop_over(till: Till, provider: PaymentProvider) -> PlanShop:
         ids=till.ids,
         states=parts.states,
         provider=provider,
+        purposes=parts.purposes,
+        methods=chargeable,
         receipts=NoReceipts(),
         public=PUBLIC,
     )

@@ -25,9 +25,11 @@ from billing.kit.ids import Ids
 from billing.kit.jobs import JobQueue
 from billing.kit.unit_of_work import units_of_work
 from billing.payments.beginning import Checkout
+from billing.payments.chargeable import ChargeableMethods
 from billing.payments.comparison import RecordedDifference, Window
 from billing.payments.janitor import PaymentJanitor, Round
 from billing.payments.models import PaymentRow, RefundRow
+from billing.payments.open_disputes import OpenDisputes
 from billing.payments.ports import PaymentProvider
 from billing.payments.purposes import NoReceipts
 from billing.payments.reconciliation import Reconciliation
@@ -49,6 +51,7 @@ class Caretaker:
     job_queue: JobQueue
     janitor: PaymentJanitor
     reconciliation: Reconciliation
+    disputes: OpenDisputes
     desk: ReconciliationDesk
 
     async def after(self, wait: timedelta) -> Round:
@@ -167,6 +170,8 @@ def _caretaker(
         ids=ground.ids,
         states=parts.states,
         provider=provider,
+        purposes=parts.purposes,
+        methods=ChargeableMethods(provider, till.customers),
         receipts=NoReceipts(),
         public=PUBLIC,
     )
@@ -178,4 +183,4 @@ def _caretaker(
         janitor=upkeep.janitor,
         audit=ground.audit,
     )
-    return Caretaker(till, ground, parts, url, job_queue, upkeep.janitor, upkeep.reconciliation, desk)
+    return Caretaker(till, ground, parts, url, job_queue, upkeep.janitor, upkeep.reconciliation, upkeep.disputes, desk)

@@ -137,6 +137,6 @@ async def connected(kind: str, url: str) -> AsyncIterator[PaymentProvider]:
 def _register(jobs: Jobs, takings: Takings, inbox: InboxService) -> None:
     webhook_jobs.register(jobs, inbox)
     receipts_jobs.register(jobs, takings.upkeep.receipts)
-    payment_jobs.register(jobs, takings.upkeep.janitor, takings.upkeep.reconciliation)
+    payment_jobs.register(jobs, takings.upkeep.janitor, takings.upkeep.reconciliation, takings.upkeep.disputes)
     auto_topups_jobs.register(jobs, takings.auto_topup_runs)
     plan_jobs.register(jobs, takings.plans.renewals)

@@ -113,8 +113,8 @@ JOB_CHARGING: Answers = {
 }
 JOB_ASKING: Answers = {ending: Answer(None, answer.word) for ending, answer in ASKING.items()}
 
-COMPARING: Answers = {**JOB_ASKING, Ending.MAKES_NO_SENSE: Answer(None, "done")}
-"""One object that makes no sense is a difference for a person; the others are compared all the same."""
+COMPARING: Answers = {**dict.fromkeys(Ending, Answer(None, "done")), Ending.TOO_OFTEN: JOB_ASKING[Ending.TOO_OFTEN]}
+"""One object that cannot be had is a difference for a person; the others are compared all the same."""
 
 CHECKING: Answers = {
     Ending.UNCERTAIN: Answer(None, "put off"),
@@ -124,8 +124,8 @@ CHECKING: Answers = {
 }
 """An outage uses up none of the janitor's checks; an answer that makes no sense is about one payment, and does."""
 
-CHECKING_AGAIN: Answers = {**CHECKING, Ending.UNCERTAIN: Answer(None, "checked")}
-"""What may have been carried out was tried."""
+CHECKING_ONE: Answers = {**dict.fromkeys(Ending, Answer(None, "checked")), Ending.TOO_OFTEN: CHECKING[Ending.TOO_OFTEN]}
+"""A provider that answers other questions is not out: whatever it does not show goes through its schedule."""
 
 ONE_UNBEGUN = Standing(("created",), there=0, wallet="0")
 ONE_PENDING = Standing(("pending",), there=1, wallet="0")
@@ -208,11 +208,11 @@ CALLS = (
     Call("daily reconciliation", "get_payment", Q, GET, COMPARING, REFUNDED_UNHEARD, REFUNDED),
     Call("daily reconciliation", "list_refunds", Q, REFUNDS, JOB_ASKING, REFUNDED_UNHEARD, REFUNDED),
     Call("daily reconciliation", "get_refund", Q, GET_REFUND, COMPARING, REFUNDED, REFUNDED),
-    Call("janitor", "get_payment", Q, GET, CHECKING, ONE_PENDING, TOPPED_UP),
-    Call("janitor", "create_payment", C, CREATE, CHECKING_AGAIN, ONE_UNBEGUN, TOPPED_UP, ONE),
+    Call("janitor", "get_payment", Q, GET, CHECKING_ONE, ONE_PENDING, TOPPED_UP),
+    Call("janitor", "create_payment", C, CREATE, CHECKING_ONE, ONE_UNBEGUN, TOPPED_UP, ONE),
     Call("janitor", "list_payments", Q, LIST, CHECKING, Standing(("created",), 1, "0"), TOPPED_UP),
-    Call("janitor", "refund", C, REFUND, CHECKING_AGAIN, REFUND_BEGUN, REFUNDED, ONE_REFUND),
-    Call("janitor", "refunds_of", Q, REFUNDS, CHECKING, REFUND_PENDING, REFUNDED),
+    Call("janitor", "refund", C, REFUND, CHECKING_ONE, REFUND_BEGUN, REFUNDED, ONE_REFUND),
+    Call("janitor", "refunds_of", Q, REFUNDS, CHECKING_ONE, REFUND_PENDING, REFUNDED),
 )
 
 IMPOSSIBLE = "A question changes nothing: there is no before and after its effect, and each fault is played once."

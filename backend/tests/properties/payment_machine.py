@@ -30,6 +30,7 @@ from billing.kit.unit_of_work import UnitOfWork
 from billing.ledger.invariants import EVERYTHING, Drift, Extent, LedgerVerifier
 from billing.ledger.service import LedgerService
 from billing.payments.beginning import Checkout
+from billing.payments.chargeable import ChargeableMethods
 from billing.payments.errors import PaymentNotRefundable, ProviderFailure, RefundExceedsPayment, RefundExceedsUnspent
 from billing.payments.invariants import PaymentVerifier
 from billing.payments.notifications import PaymentNotifications
@@ -103,6 +104,8 @@ class PaymentMachine(RuleBasedStateMachine):
             ids=ids,
             states=made.states,
             provider=provider,
+            purposes=made.purposes,
+            methods=ChargeableMethods(provider, customers_service(begin, clock, ids)),
             receipts=NoReceipts(),
             public=PUBLIC,
         )

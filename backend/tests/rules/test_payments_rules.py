@@ -17,9 +17,12 @@ from billing.payments.rules import (
     Bond,
     DisputeStatus,
     PaymentState,
+    RefundFailure,
     RefundState,
+    RefundStatus,
     TopupOffer,
     differences,
+    is_all_gone,
     is_later_dispute_status,
     is_later_refund_state,
     key_is_safe,
@@ -104,15 +107,46 @@ class TestWhatBecameOfAPaidPayment:
         assert paid_state(rub("100"), refunded=rub(refunded), is_disputed=is_disputed) is state
 
 
+def failure_of(state: RefundState) -> RefundFailure | None:
+    """Why the provider itself would say that a refund in this state gave nothing back."""
+    return RefundFailure.CANCELED if state is RefundState.FAILED else None
+
+
 class TestNewsOfARefund:
     @pytest.mark.parametrize(("before", "after"), list(combinations(RefundState, 2)))
     def test_is_news_only_in_one_direction(self, before: RefundState, after: RefundState) -> None:
-        assert is_later_refund_state(before, after)
-        assert not is_later_refund_state(after, before)
+        assert is_later_refund_state(before, after, failure=None)
+        assert not is_later_refund_state(after, before, failure=failure_of(after))
 
     @pytest.mark.parametrize("state", RefundState)
     def test_that_was_heard_before_is_none(self, state: RefundState) -> None:
-        assert not is_later_refund_state(state, state)
+        assert not is_later_refund_state(state, state, failure=failure_of(state))
+
+    @pytest.mark.parametrize("failure", [RefundFailure.REJECTED, RefundFailure.NEVER_BEGUN])
+    @pytest.mark.parametrize("after", RefundStatus)
+    def test_of_which_we_believed_that_there_was_none_is_news(
+        self, failure: RefundFailure, after: RefundStatus
+    ) -> None:
+        assert is_later_refund_state(RefundState.FAILED, RefundState(after.value), failure=failure)
+
+
+class TestWhatIsLeft:
+    @pytest.mark.parametrize(
+        ("refunded", "disputed", "is_gone"),
+        [
+            ("0", "0", False),
+            ("99.99", "0", False),
+            ("100", "0", True),
+            ("0", "100", True),
+            ("40", "59.99", False),
+            ("40", "60", True),
+            ("100", "100", True),
+        ],
+    )
+    def test_is_nothing_once_refunds_and_disputes_have_all_together(
+        self, refunded: str, disputed: str, *, is_gone: bool
+    ) -> None:
+        assert is_all_gone(rub("100"), refunded=rub(refunded), disputed=rub(disputed)) is is_gone
 
 
 class TestNewsOfADispute:

@@ -26,11 +26,13 @@ from billing.subscriptions.rules import (
     RenewalId,
     Span,
     Subject,
+    first_of_next_series,
     last_paid,
     months_after,
     next_span,
     paid_until,
     parse_subject,
+    place_of,
     require_meaningful,
     require_room_ahead,
     retry_wait,
@@ -183,6 +185,14 @@ class TestRetries:
         waits = [retry_wait(attempt) for attempt in (1, 2, 3, 4)]
 
         assert waits == [timedelta(hours=1), timedelta(hours=6), timedelta(hours=24), None]
+
+    def test_another_series_waits_like_the_first_and_has_keys_of_its_own(self) -> None:
+        begins = [first_of_next_series(attempt) for attempt in (1, 4, 5, 8)]
+        waits = [retry_wait(attempt) for attempt in (5, 6, 7, 8)]
+
+        assert begins == [5, 5, 9, 9]
+        assert waits == [*RETRY_WAITS, None]
+        assert [place_of(attempt) for attempt in (1, 4, 5)] == [(1, 1), (1, 4), (2, 1)]
 
     def test_all_retries_come_before_the_paid_period_ends(self) -> None:
         assert sum(RETRY_WAITS, timedelta()) < RENEWS_BEFORE

@@ -169,7 +169,7 @@ class TestChargeableMethods:
 
         async with shop.begin() as uow:
             usable = [
-                await ChargeableMethods(charging).usable(uow, customer.account.id, method.id)
+                await ChargeableMethods(charging, shop.till.customers).usable(uow, customer.account.id, method.id)
                 for charging in (provider, other_shop, None)
             ]
 

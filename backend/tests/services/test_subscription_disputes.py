@@ -38,15 +38,112 @@ async def purchase(shop: PlanShop, customer: Customer) -> Purchase:
     return await shop.bought(customer, await shop.on_offer(discount_percent=20))
 
 
-async def disputed(shop: PlanShop, purchase: Purchase, status: DisputeStatus) -> None:
-    """The provider says how the one dispute about this payment stands."""
+async def disputed(
+    shop: PlanShop, purchase: Purchase, status: DisputeStatus, amount: str = "300", *, name: str = "dp"
+) -> None:
+    """The provider says how the dispute of this name about the payment stands."""
     payment_id = ProviderPaymentId(await shop.provider_id(purchase.payment_id))
     seen = await shop.till.provider.get_payment(payment_id)
-    dispute = ProviderDispute(ProviderDisputeId(f"dp_{payment_id}"), payment_id, status, rub("300"))
+    refunds = await shop.till.provider.refunds_of(payment_id)
+    dispute = ProviderDispute(ProviderDisputeId(f"{name}_{payment_id}"), payment_id, status, rub(amount))
     async with shop.begin() as uow:
         await shop.states.apply_provider_state(
-            uow, purchase.payment_id, Picture(seen, (), (dispute,)), actor=Actor.READ_BACK
+            uow, purchase.payment_id, Picture(seen, refunds, (dispute,)), actor=Actor.READ_BACK
         )
+
+
+async def refunded_in_cabinet(shop: PlanShop, purchase: Purchase, amount: str) -> None:
+    """The provider's own staff gives this much back, and the provider tells us."""
+    await shop.yookassa.refund_in_cabinet(await shop.provider_id(purchase.payment_id), rub(amount))
+    await shop.notified(await shop.yookassa.notification("refund.succeeded"))
+
+
+async def require_ended(shop: PlanShop, customer: Customer) -> None:
+    """The period is over, renews itself no more, and what was left of its credit is gone."""
+    (grant,) = await shop.grants(customer)
+    standing = await shop.standing(customer)
+    assert grant["ended_at"] == shop.clock.now()
+    assert (standing.running, standing.will_renew) == (None, False)
+    assert (await shop.balance(customer)).available == rub("0")
+    assert await shop.stands_on("plan_sales", customer) == rub("0")
+
+
+class TestSeveralPartsThatAreAll:
+    @pytest.fixture
+    async def customer(self, shop: PlanShop) -> Customer:
+        """Somebody whose plan renews itself, and who has spent a part of its credit."""
+        customer = await shop.renewing(await shop.on_offer())
+        await shop.till.spent(customer, "30")
+        return customer
+
+    @pytest.fixture
+    async def purchase(self, shop: PlanShop, customer: Customer) -> Purchase:
+        """The plan of 300 roubles that they have."""
+        (grant,) = await shop.grants(customer)
+        return await shop.subscriptions.purchase(customer.principal, grant["payment_id"])
+
+    async def test_a_refund_and_a_dispute_about_the_rest_end_the_period(
+        self, shop: PlanShop, customer: Customer, purchase: Purchase
+    ) -> None:
+        await refunded_in_cabinet(shop, purchase, "100")
+        between = await shop.standing(customer)
+
+        await disputed(shop, purchase, OPEN, "200")
+
+        assert (between.running is not None, between.will_renew) == (True, True)
+        await require_ended(shop, customer)
+
+    async def test_a_dispute_and_a_refund_of_the_rest_end_it(
+        self, shop: PlanShop, customer: Customer, purchase: Purchase
+    ) -> None:
+        await disputed(shop, purchase, OPEN, "200")
+        between = await shop.standing(customer)
+
+        await refunded_in_cabinet(shop, purchase, "100")
+
+        assert (between.running is not None, between.will_renew) == (True, True)
+        await require_ended(shop, customer)
+
+    @pytest.mark.parametrize("first", [OPEN, LOST])
+    async def test_two_disputes_end_it(
+        self, shop: PlanShop, customer: Customer, purchase: Purchase, first: DisputeStatus
+    ) -> None:
+        await disputed(shop, purchase, first, "100", name="one")
+
+        await disputed(shop, purchase, OPEN, "200", name="other")
+
+        await require_ended(shop, customer)
+
+    async def test_a_won_dispute_counts_no_more(self, shop: PlanShop, customer: Customer, purchase: Purchase) -> None:
+        await disputed(shop, purchase, OPEN, "200", name="one")
+        await disputed(shop, purchase, WON, "200", name="one")
+
+        await disputed(shop, purchase, OPEN, "100", name="other")
+
+        assert (await shop.standing(customer)).running is not None
+        assert await shop.stands_on("plan_sales", customer) == rub("200")
+
+    async def test_a_part_that_returns_lets_the_period_run_again(
+        self, shop: PlanShop, customer: Customer, purchase: Purchase
+    ) -> None:
+        await refunded_in_cabinet(shop, purchase, "100")
+        await disputed(shop, purchase, OPEN, "200")
+
+        await disputed(shop, purchase, WON, "200")
+
+        assert (await shop.standing(customer)).running is not None
+        assert (await shop.balance(customer)).available == rub("70")
+        assert await shop.stands_on("plan_sales", customer) == rub("200")
+
+    async def test_a_dispute_that_is_won_after_all_was_refunded_brings_nothing_back(
+        self, shop: PlanShop, customer: Customer, purchase: Purchase
+    ) -> None:
+        await disputed(shop, purchase, OPEN, "200")
+        await refunded_in_cabinet(shop, purchase, "300")
+
+        await disputed(shop, purchase, WON, "200")
+
+        await require_ended(shop, customer)
 
 
 class TestDisputes:

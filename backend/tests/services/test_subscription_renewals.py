@@ -12,6 +12,7 @@ import pytest
 
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.jobs import Ticks
+from backend.tests.builders.renewals import END, refuse_the_method, wait_until_due
 from backend.tests.builders.subscriptions import PlanShop
 from backend.tests.builders.wallets import rub
 from backend.tests.fakes.payment_provider import EndingProvider, ProcessDiedError
@@ -27,8 +28,6 @@ from billing.subscriptions.service import SubscriptionStatus
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
 
-END = datetime(2026, 4, 2, 12, 0, tzinfo=UTC)
-
 
 @pytest.fixture
 def shop(plan_shop: PlanShop) -> PlanShop:
@@ -40,11 +39,6 @@ def shop(plan_shop: PlanShop) -> PlanShop:
 async def customer(shop: PlanShop) -> Customer:
     """Somebody whose plan is paid for March and renews itself."""
     return await shop.renewing(await shop.on_offer(included_credit=rub("100")))
-
-
-def wait_until_due(shop: PlanShop) -> None:
-    """Time goes on until the first renewal is due."""
-    shop.clock.move(END - RENEWS_BEFORE - shop.clock.now())
 
 
 def then(begin: Begin, something: Callable[[], Awaitable[None]]) -> Begin:
@@ -59,12 +53,6 @@ def then(begin: Begin, something: Callable[[], Awaitable[None]]) -> Begin:
             await left.pop()()
 
     return begin_and_go_on
-
-
-async def refuse_the_method(shop: PlanShop, customer: Customer) -> None:
-    """The bank refuses what the customer has saved."""
-    first, *_ = await shop.charges(customer)
-    await shop.yookassa.refuse_method(first["payment_method"]["id"])
 
 
 class TestRenewing:

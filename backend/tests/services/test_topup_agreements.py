@@ -122,7 +122,7 @@ class TestLeavingOff:
         await garage.tick(customer)
 
         await garage.auto_topups.turn_off(customer.principal, request_id="req_1")
-        await garage.runs.run(customer.account.id, garage.clock.now())
+        await garage.heard(customer)
 
         agreed = (await garage.standing(customer)).auto_topup
         assert (agreed.off_reason, agreed.pace.declines) == ("turned_off", 3)

@@ -278,7 +278,7 @@ class TestDeclines:
         await garage.agreed(customer, new.id)
 
         (charge,) = await garage.charges(customer)
-        await garage.runs.run(customer.account.id, garage.clock.now())
+        await garage.heard(customer)
 
         assert charge["state"] == "created"
         assert [charge["state"] for charge in await garage.charges(customer)] == ["canceled"]

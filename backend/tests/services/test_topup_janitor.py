@@ -200,13 +200,14 @@ class TestAnOutage:
     async def test_is_noticed_by_the_first_that_is_asked_about(self, caretaker: Caretaker, customer: Customer) -> None:
         for amount in ("500", "600", "700"):
             await caretaker.till.started(customer, amount)
-        await caretaker.till.yookassa.plan("unavailable", "get_payment", times=99)
+        await caretaker.till.yookassa.plan("unavailable", "*", times=99)
 
         done = await caretaker.after(MINUTE)
 
         tries_of_one_question = 3
         assert done.put_off == 3
         assert len(await caretaker.till.yookassa.calls("get_payment")) == tries_of_one_question
+        assert len(await caretaker.till.yookassa.calls("list_payments")) == tries_of_one_question
 
     async def test_is_followed_by_the_checks_that_were_put_off(
         self, caretaker: Caretaker, customer: Customer, topup: Topup

@@ -7,8 +7,10 @@ from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
 from backend.tests.builders.payments import Till
+from backend.tests.fakes.payment_provider import EndingProvider
 from billing.kit.unit_of_work import Begin
 from billing.ledger.invariants import Drift
+from billing.payments.errors import ProviderRejected
 from billing.payments.invariants import PaymentVerifier
 
 pytestmark = [pytest.mark.money, pytest.mark.slow]
@@ -18,15 +20,15 @@ class RolledBackError(Exception):
     """What was tampered with is as before."""
 
 
-async def drifts_after(begin_as_owner: Begin, payment_id: str, *statements: str) -> list[Drift]:
-    """What the checker says about this payment after somebody tampered with the database; nothing of it stays."""
+async def drifts_after(begin_as_owner: Begin, subject: str, *statements: str) -> list[Drift]:
+    """What the checker says about this payment or refund after somebody tampered with the database; nothing stays."""
     found: list[Drift] = []
     with pytest.raises(RolledBackError):
         async with begin_as_owner() as uow:
             await uow.connection.execute(text("SET LOCAL session_replication_role = replica"))
             for statement in statements:
-                await uow.connection.execute(text(statement), {"id": payment_id})
-            found = [drift for drift in await PaymentVerifier().drifts(uow) if drift.subject == payment_id]
+                await uow.connection.execute(text(statement), {"id": subject})
+            found = [drift for drift in await PaymentVerifier().drifts(uow) if drift.subject == subject]
             raise RolledBackError
     return found
 
@@ -75,6 +77,21 @@ class TestAPaymentAndTheBooks:
             "UPDATE payments SET refunded_micros = 0, state = 'succeeded' WHERE id = :id",
         )
 
+        assert [drift.invariant for drift in found] == ["G7"]
+
+    async def test_a_refund_that_never_began_and_that_the_provider_has_named_is_a_drift(
+        self, till: Till, customer: Customer, begin_as_owner: Begin
+    ) -> None:
+        topup = await till.paid(customer)
+        refusing = till.with_provider(EndingProvider(till.provider, ProviderRejected("no")))
+        refund = await refusing.refunded(topup.payment_id, "100")
+
+        before = await drifts_after(begin_as_owner, refund.id, "SELECT 1")
+        found = await drifts_after(
+            begin_as_owner, refund.id, "UPDATE refunds SET provider_refund_id = 'there' WHERE id = :id"
+        )
+
+        assert before == []
         assert [drift.invariant for drift in found] == ["G7"]
 
 

@@ -110,7 +110,8 @@ class AutoTopups:
     async def turn_off(self, principal: Principal, *, request_id: str) -> None:
         """Turns it off; the second time, or where there is none, nothing changes.
 
-        One that is under way is not called off: the provider may have charged it already.
+        One that is under way is not called off, because the provider may have charged it already; one that the provider
+        could not be asked for yet is not asked for any more.
 
         Raises:
             Forbidden: the role may not manage the account's billing, or the caller is an API key.

@@ -32,6 +32,11 @@ class AutoTopupFulfilment:
         self._events = events
         self._cool_off = cool_off
 
+    async def is_wanted(self, uow: UnitOfWork, payment: Payment) -> bool:
+        """While it is on under the agreement that the payment was begun under; other terms are another agreement."""
+        found = await repository.find(uow, payment.account_id)
+        return found is not None and found.off_reason is None and found.agreement_id == payment.subject
+
     async def succeeded(self, uow: UnitOfWork, payment: Payment) -> None:
         """Credits the wallet; earlier declines are forgotten, and the pause begins."""
         found = await repository.find(uow, payment.account_id, for_update=True)

@@ -26,7 +26,7 @@ from billing.payments.errors import (
 )
 from billing.payments.ports import PaymentOrder, PaymentProvider
 from billing.payments.provider_states import Outcome, ProviderStates
-from billing.payments.purposes import Receipts
+from billing.payments.purposes import MethodWarden, Purposes, Receipts
 from billing.payments.read_back import ReadBack
 from billing.payments.records import KeyClaim, Payment, Wish
 from billing.payments.rules import (
@@ -69,6 +69,8 @@ class Checkout:
         ids: Ids,
         states: ProviderStates,
         provider: PaymentProvider | None,
+        purposes: Purposes,
+        methods: MethodWarden,
         receipts: Receipts,
         public: PublicAddress,
     ) -> None:
@@ -77,6 +79,8 @@ class Checkout:
         self._ids = ids
         self._states = states
         self._provider = provider
+        self._purposes = purposes
+        self._methods = methods
         self._receipts = receipts
         self._public = public
 
@@ -119,6 +123,9 @@ class Checkout:
 
     async def finish(self, payment: Payment) -> Payment:
         """Begins what was not begun, asks about what has not ended, leaves alone what is over.
+
+        A saved method is charged only while that is still wanted; what is not, and was not begun for certain, stays as
+        it is until checks have looked for it at the provider.
 
         Raises:
             PaymentsNotConfigured, ProviderFailure: the provider could not be asked.
@@ -247,7 +254,23 @@ class Checkout:
             next_check_at=now + FIRST_CHECK_AFTER,
         )
 
+    async def _is_wanted(self, payment: Payment) -> bool:
+        """The provider may still be asked to charge this payment's method; where a customer has to pay, always.
+
+        An attempt may have been put off, or have ended nobody knows how, and its customer may have canceled, turned off
+        or removed since what it was for.
+        """
+        if payment.method_id is None:
+            return True
+        async with self._begin() as uow:
+            method = await self._methods.usable(uow, payment.account_id, payment.method_id)
+            return method is not None and await self._purposes[payment.purpose].is_wanted(uow, payment)
+
     async def _begun(self, provider: PaymentProvider, payment: Payment) -> Payment:
+        if not await self._is_wanted(payment):
+            # An earlier attempt may have charged it all the same: it ends when the provider's list has been searched.
+            _log.info("payment_not_wanted", payment_id=payment.id)
+            return payment
         try:
             seen = await provider.create_payment(order_of(payment))
         except (ProviderAmbiguous, ProviderMalformed) as uncertainty:

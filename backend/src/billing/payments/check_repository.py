@@ -1,4 +1,4 @@
-"""Which payments and refunds are due to be asked about, in the database: leased, so that two workers share them."""
+"""Which payments, refunds and disputes are due to be asked about; the first two are leased, for workers share them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, and_, exists, null, or_, select, union_all, update
+from sqlalchemy import Row, and_, exists, func, null, or_, select, union_all, update
 
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.comparison import StuckObject
-from billing.payments.models import PaymentRow, RefundRow
-from billing.payments.rules import LIVE_STATES, UNENDED_REFUNDS
+from billing.payments.models import DisputeRow, PaymentRow, RefundRow
+from billing.payments.ports import PaymentProvider
+from billing.payments.records import Payment
+from billing.payments.repository import payment_of
+from billing.payments.rules import LIVE_STATES, UNENDED_REFUNDS, DisputeStatus, PaymentId
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Due:
     id: str
     provider: str
     created_at: datetime
+    due_at: datetime
     leased_until: datetime
 
 
@@ -47,10 +51,11 @@ async def lease(uow: UnitOfWork, *, now: datetime, until: datetime, limit: int) 
     """
     payments = await _lease(uow, PaymentRow, now=now, until=until, limit=limit)
     refunds = await _lease(uow, RefundRow, now=now, until=until, limit=limit)
-    return (
-        *(DuePayment(row.id, row.provider, row.created_at, until) for row in payments),
-        *(DueRefund(row.id, row.provider, row.created_at, until) for row in refunds),
-    )
+    leased: list[DuePayment | DueRefund] = [
+        *(DuePayment(row.id, row.provider, row.created_at, row.due_at, until) for row in payments),
+        *(DueRefund(row.id, row.provider, row.created_at, row.due_at, until) for row in refunds),
+    ]
+    return tuple(sorted(leased, key=lambda one: (one.due_at, one.created_at, one.id)))
 
 
 async def put_back(uow: UnitOfWork, due: DuePayment | DueRefund, *, at: datetime | None, counts: bool) -> bool:
@@ -112,20 +117,53 @@ async def stuck(uow: UnitOfWork, *, limit: int) -> tuple[StuckObject, ...]:
     )
 
 
+async def payments_in_dispute(
+    uow: UnitOfWork, provider: PaymentProvider, *, asked_before: datetime, limit: int
+) -> tuple[Payment, ...]:
+    """The shop's payments with an open dispute that nobody has asked about since, the longest ago first.
+
+    Of a dispute that is open, `updated_at` says when it was last asked about.
+    """
+    waiting = (
+        select(DisputeRow.payment_id, func.min(DisputeRow.updated_at).label("asked_at"))
+        .where(DisputeRow.state == DisputeStatus.OPEN.value, DisputeRow.updated_at <= asked_before)
+        .group_by(DisputeRow.payment_id)
+        .subquery()
+    )
+    statement = (
+        select(PaymentRow.__table__)
+        .join(waiting, waiting.c.payment_id == PaymentRow.id)
+        .where(PaymentRow.provider == provider.name, PaymentRow.shop_id == provider.shop_id)
+        .order_by(waiting.c.asked_at, PaymentRow.id)
+        .limit(limit)
+    )
+    return tuple(payment_of(row._asdict()) for row in await uow.connection.execute(statement))
+
+
+async def dispute_asked(uow: UnitOfWork, payment_id: PaymentId, *, at: datetime) -> None:
+    """Says that the payment's disputes which are still open have been asked about."""
+    await uow.connection.execute(
+        update(DisputeRow)
+        .where(DisputeRow.payment_id == payment_id, DisputeRow.state == DisputeStatus.OPEN.value)
+        .values(updated_at=at)
+    )
+
+
 async def _lease(
     uow: UnitOfWork, kind: type[PaymentRow | RefundRow], *, now: datetime, until: datetime, limit: int
-) -> Sequence[Row[str, str, datetime]]:
+) -> Sequence[Row[str, str, datetime, datetime]]:
     due = (
-        select(kind.id)
+        select(kind.id, kind.next_check_at.label("due_at"))
         .where(kind.next_check_at <= now)
         .order_by(kind.next_check_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("due")
     )
     leased = await uow.connection.execute(
         update(kind)
-        .where(kind.id.in_(due.scalar_subquery()))
+        .where(kind.id == due.c.id)
         .values(next_check_at=until)
-        .returning(kind.id, kind.provider, kind.created_at)
+        .returning(kind.id, kind.provider, kind.created_at, due.c.due_at)
     )
-    return sorted(leased.all(), key=lambda row: (row.created_at, row.id))
+    return leased.all()

@@ -286,7 +286,7 @@ def _is_same_payment(booked: Payment, seen: ProviderPayment) -> bool:
 def _agree_on_status(state: PaymentState, seen: ProviderPayment) -> bool:
     match seen.status:
         case ProviderStatus.SUCCEEDED:
-            return state in PAID_STATES and (not seen.is_disputed or state is PaymentState.DISPUTED)
+            return state in PAID_STATES and seen.is_disputed is (state is PaymentState.DISPUTED)
         case ProviderStatus.CANCELED:
             return state is PaymentState.CANCELED
         case ProviderStatus.PENDING | ProviderStatus.WAITING_FOR_CAPTURE:

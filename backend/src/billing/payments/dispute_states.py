@@ -16,7 +16,7 @@ from billing.payments.news import PaymentNews
 from billing.payments.ports import ProviderDispute
 from billing.payments.purposes import Purposes
 from billing.payments.records import Dispute, GivenBack, Payment
-from billing.payments.rules import DisputeId, DisputeStatus, is_later_dispute_status
+from billing.payments.rules import DisputeId, DisputeStatus, is_all_gone, is_later_dispute_status
 
 
 class DisputeStates:
@@ -70,7 +70,8 @@ class DisputeStates:
             opened_at=self._clock.now(),
         )
         await disputes_repository.insert_dispute(uow, dispute)
-        given = GivenBack(dispute.amount, DISPUTES, f"dispute:{dispute.id}", dispute.amount >= payment.amount)
+        is_all = await self._is_all_gone(uow, payment)
+        given = GivenBack(dispute.amount, DISPUTES, f"dispute:{dispute.id}", is_all)
         await self._purposes[payment.purpose].given_back(uow, payment, given)
         await self._news.disputed(uow, payment, dispute)
         return dispute
@@ -82,13 +83,19 @@ class DisputeStates:
         elif dispute.state is DisputeStatus.LOST:
             # The bank has thought better of it.
             await self._post(uow, dispute, "dispute_reinstated", giver=clearing, taker=DISPUTES)
-        if status is DisputeStatus.WON:
-            given = GivenBack(dispute.amount, DISPUTES, f"dispute_won:{dispute.id}", dispute.amount >= payment.amount)
-            await self._purposes[payment.purpose].returned(uow, payment, given)
         ended = replace(dispute, state=status)
         await disputes_repository.update_dispute(uow, dispute.id, status, at=self._clock.now())
+        if status is DisputeStatus.WON:
+            is_all = await self._is_all_gone(uow, payment)
+            given = GivenBack(dispute.amount, DISPUTES, f"dispute_won:{dispute.id}", is_all)
+            await self._purposes[payment.purpose].returned(uow, payment, given)
         await self._news.disputed(uow, payment, ended)
         return ended
+
+    async def _is_all_gone(self, uow: UnitOfWork, payment: Payment) -> bool:
+        """As the disputes stand in the database by now, together with what refunds have given back."""
+        disputed = await disputes_repository.standing_of(uow, payment)
+        return is_all_gone(payment.amount, refunded=payment.refunded, disputed=disputed)
 
     async def _post(
         self, uow: UnitOfWork, dispute: Dispute, name: str, *, giver: SystemAccount, taker: SystemAccount

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import RowMapping, select, update
+from sqlalchemy import BigInteger, RowMapping, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.customers.rules import AccountId
 from billing.kit.money import Currency, Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.models import DisputeRow
-from billing.payments.records import Dispute
+from billing.payments.records import Dispute, Payment
 from billing.payments.rules import DisputeId, DisputeStatus, PaymentId, ProviderDisputeId
 
 _SHOWN_MAX = 1000
@@ -40,6 +40,14 @@ async def disputes_of(uow: UnitOfWork, payment_id: PaymentId) -> list[Dispute]:
     statement = select(DisputeRow.__table__).where(DisputeRow.payment_id == payment_id)
     rows = await uow.connection.execute(statement.order_by(DisputeRow.opened_at, DisputeRow.id).limit(_SHOWN_MAX))
     return [_dispute(row) for row in rows.mappings()]
+
+
+async def standing_of(uow: UnitOfWork, payment: Payment) -> Money:
+    """What the payment's disputes that are open or lost are about together."""
+    statement = select(func.coalesce(func.sum(DisputeRow.amount_micros), 0).cast(BigInteger)).where(
+        DisputeRow.payment_id == payment.id, DisputeRow.state != DisputeStatus.WON.value
+    )
+    return Money((await uow.connection.execute(statement)).scalar_one(), payment.amount.currency)
 
 
 async def standing_disputes_of(uow: UnitOfWork, account_id: str) -> list[Dispute]:

@@ -35,6 +35,11 @@ class TopupFulfilment:
         self._clock = clock
         self._topup_ttl_days = topup_ttl_days
 
+    async def is_wanted(self, uow: UnitOfWork, payment: Payment) -> bool:
+        """Always: who began a top-up takes it back by not paying it, or by removing the method."""
+        del uow, payment
+        return True
+
     async def succeeded(self, uow: UnitOfWork, payment: Payment) -> None:
         """Credits the wallet with what was paid."""
         wallet_id = await self._wallet_of(uow, payment)

@@ -68,15 +68,29 @@ _FACTS = text(
     """,  # noqa: S608 - put together from constants of this file
 )
 
+# Our books alone do not show a refund that the provider made and we took for refused; that it has named it does.
+_UNHEARD = text(
+    f"""
+    SELECT refund.id, refund.failure, refund.provider_refund_id
+    FROM refunds AS refund JOIN payments AS payment ON payment.id = refund.payment_id
+    WHERE refund.failure IN ('rejected', 'never_begun') AND refund.provider_refund_id IS NOT NULL
+      AND {_OF_EXTENT}
+    ORDER BY refund.id LIMIT :limit
+    """,  # noqa: S608 - put together from constants of this file
+)
+
 
 class PaymentVerifier:
     """Checks payments against the books, and against their refunds and disputes."""
 
     async def drifts(self, uow: UnitOfWork, extent: Extent = EVERYTHING) -> tuple[Drift, ...]:
-        """Payments whose money the books do not have, or have twice; payments whose state contradicts their facts."""
+        """Payments whose money the books do not have, or have twice; payments whose state contradicts their facts;
+        refunds that the provider has named and we say it never heard of.
+        """
         values = {**extent.values(), "limit": _DRIFTS_SHOWN_MAX}
         clearing = await uow.connection.execute(_CLEARING, values)
         facts = await uow.connection.execute(_FACTS, values)
+        unheard = await uow.connection.execute(_UNHEARD, values)
         return (
             *(
                 Drift(
@@ -95,5 +109,14 @@ class PaymentVerifier:
                     f"{row.says_disputed}; its refunds say {row.given}, its disputes {row.is_disputed}",
                 )
                 for row in facts
+            ),
+            *(
+                Drift(
+                    "G7",
+                    row.id,
+                    f"the refund ended as {row.failure}, as if the provider had nothing of it, which calls it "
+                    f"{row.provider_refund_id}; read its payment back",
+                )
+                for row in unheard
             ),
         )

@@ -15,8 +15,10 @@ from billing.payments import check_repository, repository
 from billing.payments.beginning import Checkout
 from billing.payments.check_repository import DuePayment, DueRefund
 from billing.payments.comparison import StuckObject
-from billing.payments.errors import ProviderAmbiguous, ProviderRateLimited, ProviderRefusedUs, ProviderUnavailable
+from billing.payments.errors import ProviderFailure, ProviderListHoles
 from billing.payments.news import PaymentNews
+from billing.payments.outages import CANNOT_BE_ASKED, is_provider_down
+from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
 from billing.payments.read_back import ReadBack
 from billing.payments.records import Payment
@@ -26,6 +28,7 @@ from billing.payments.rules import (
     LIVE_STATES,
     Cancellation,
     PaymentState,
+    ProviderPaymentId,
     key_is_safe,
 )
 from billing.payments.schedules import after_no_answer, next_check_at
@@ -39,10 +42,8 @@ LEASE = timedelta(minutes=15)
 
 _AT_ONCE_MAX = 50
 _SHOWN_MAX = 200
+_HOLES_MAX = 50
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
-
-_CANNOT_BE_ASKED = (ProviderUnavailable, ProviderAmbiguous, ProviderRateLimited, ProviderRefusedUs)
-"""The provider answers nobody now: that says nothing about the one payment that was asked about."""
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class PaymentJanitor:
         """Asks about the payments and refunds whose moment has come, fifty of each at the most.
 
         A provider that cannot be asked is left alone for the rest of the round: what was due there stays so, and none
-        of its checks is used up.
+        of its checks is used up. Where it is only one object that it does not show, this one's check is used up.
         """
         now, done = self._clock.now(), Round()
         async with self._begin() as uow:
@@ -137,15 +138,21 @@ class PaymentJanitor:
                 await self._finish(due)
             else:
                 await self._refunds.finish(due.id)
-        except _CANNOT_BE_ASKED as failure:
-            _log.warning("provider_cannot_be_asked", provider=due.provider, code=failure.code)
-            until = after_no_answer(self._clock.now(), retry_after_seconds=failure.retry_after_seconds)
-            done.down[due.provider] = until
-            return until
+        except CANNOT_BE_ASKED as failure:
+            if await is_provider_down(self._checkout.require_provider(), failure):
+                return self._down(due, failure, done)
+            _log.warning("object_cannot_be_asked", object_id=due.id, code=failure.code)
         except BillingError as failure:
             # It is about this one alone: its schedule goes on, and the others' too.
             _log.warning("check_failed", object_id=due.id, code=failure.code)
         return None
+
+    def _down(self, due: DuePayment | DueRefund, failure: ProviderFailure, done: Round) -> datetime:
+        """Until when the provider is left alone."""
+        _log.warning("provider_cannot_be_asked", provider=due.provider, code=failure.code)
+        until = after_no_answer(self._clock.now(), retry_after_seconds=failure.retry_after_seconds)
+        done.down[due.provider] = until
+        return until
 
     async def _finish(self, due: DuePayment) -> None:
         async with self._begin() as uow:
@@ -162,11 +169,30 @@ class PaymentJanitor:
     async def _look_for(self, payment: Payment) -> None:
         """Finds the payment among all that the shop began while its key was in use, by our id that it carries."""
         provider = self._checkout.provider_of(payment)
-        since = payment.created_at - _CLOCKS_DIFFER_BY
-        until = payment.created_at + KEY_IS_SAFE_FOR + _CLOCKS_DIFFER_BY
-        async for seen in provider.list_payments(since=since, until=until):
-            if seen.payment_id == payment.id:
-                await ReadBack(begin=self._begin, provider=provider, states=self._states).named(seen.id)
-                return
+        found = await self._found(provider, payment)
+        if found is not None:
+            await ReadBack(begin=self._begin, provider=provider, states=self._states).named(found)
+            return
         async with self._begin() as uow:
             await self._states.end_unbegun(uow, payment.id, Cancellation.NEVER_BEGUN)
+
+    async def _found(self, provider: PaymentProvider, payment: Payment) -> ProviderPaymentId | None:
+        """The provider's id of the payment; None where it certainly has none.
+
+        Raises:
+            ProviderFailure: the list has something that nobody understands, and that may be it; or it is no list.
+        """
+        since = payment.created_at - _CLOCKS_DIFFER_BY
+        until = payment.created_at + KEY_IS_SAFE_FOR + _CLOCKS_DIFFER_BY
+        try:
+            async for seen in provider.list_payments(since=since, until=until):
+                if seen.payment_id == payment.id:
+                    return seen.id
+        except ProviderListHoles as holes:
+            if len(holes.objects) > _HOLES_MAX:
+                raise
+            for hole in holes.objects:
+                # Not understood as a part of the list, it may be by itself; what is not may be the payment.
+                if (await provider.get_payment(ProviderPaymentId(hole))).payment_id == payment.id:
+                    return ProviderPaymentId(hole)
+        return None

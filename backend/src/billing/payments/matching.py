@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 
 from billing.kit.clock import Clock
+from billing.kit.errors import BillingError
 from billing.kit.ids import Ids
 from billing.kit.unit_of_work import Begin
 from billing.payments import reconciliation_repository, refunds_repository
@@ -34,6 +35,7 @@ from billing.payments.errors import (
     ProviderObjectUnknown,
     ProviderRejected,
 )
+from billing.payments.outages import CANNOT_BE_ASKED, is_provider_down
 from billing.payments.ports import PaymentProvider, ProviderPayment, ProviderRefund
 from billing.payments.provider_states import ProviderStates
 from billing.payments.read_back import ReadBack
@@ -45,6 +47,9 @@ _HEALED_BY_BOOKING = frozenset({DifferenceKind.STATUS, DifferenceKind.REFUND})
 
 _ABOUT_ONE = (PaymentUnderReview, ProviderMalformed, ProviderObjectUnknown, ProviderRejected)
 """What says something about the one object that was asked about, and nothing about the others."""
+
+_PERHAPS_ABOUT_ONE = (*_ABOUT_ONE, *CANNOT_BE_ASKED)
+"""The same, and what is about the one object only where the provider answers other questions."""
 
 T = TypeVar("T", ProviderPayment, ProviderRefund)
 
@@ -136,7 +141,8 @@ class Matcher:
         try:
             applied = await self._read_back.named(seen.id, with_all=True)
             fresh = await self._provider.get_payment(seen.id)
-        except _ABOUT_ONE as failure:
+        except _PERHAPS_ABOUT_ONE as failure:
+            await self._require_provider(failure)
             _log.warning("payment_not_healed", payment_id=row.id, code=failure.code)
             return seen, row
         return fresh, row if applied is None else applied.payment
@@ -162,7 +168,8 @@ class Matcher:
             seen = await self._provider.get_payment(row.provider_payment_id)
         except ProviderObjectUnknown:
             await self._list(difference_without_object(row), found)
-        except ProviderMalformed:
+        except (ProviderMalformed, *CANNOT_BE_ASKED) as failure:
+            await self._require_provider(failure)
             await self._list(unreadable(row.provider_payment_id, row.id), found)
         else:
             await self._match_payment(row, seen, found)
@@ -185,19 +192,32 @@ class Matcher:
         await self._list(difference, found)
 
     async def _payment_behind(self, seen: ProviderRefund) -> Payment | None:
-        """Our payment that was given back, with what the provider says now booked; None where that cannot be."""
+        """Our payment that was given back, with what the provider says now booked where that can be; None without."""
         try:
             applied = await self._read_back.named(seen.payment_id, with_all=True)
-        except _ABOUT_ONE as failure:
+        except _PERHAPS_ABOUT_ONE as failure:
+            await self._require_provider(failure)
             _log.warning("refund_not_healed", provider_refund_id=seen.id, code=failure.code)
-            return None
+            async with self._begin() as uow:
+                rows = await reconciliation_repository.payments_of(uow, self.shop, named=[seen.payment_id], ids=[])
+            return next(iter(rows), None)
         return None if applied is None else applied.payment
 
     async def _fresh(self, seen: ProviderRefund) -> ProviderRefund:
         try:
             return await self._provider.get_refund(seen.id)
-        except _ABOUT_ONE:
+        except _PERHAPS_ABOUT_ONE as failure:
+            await self._require_provider(failure)
             return seen
+
+    async def _require_provider(self, failure: BillingError) -> None:
+        """Lets a failure pass that is about the one object which was asked about.
+
+        Raises:
+            ProviderFailure: the failure itself; it is the provider's as a whole.
+        """
+        if isinstance(failure, CANNOT_BE_ASKED) and await is_provider_down(self._provider, failure):
+            raise failure
 
     async def _match_our_refunds(self, window: Window, found: Findings) -> None:
         after = None
@@ -219,7 +239,8 @@ class Matcher:
             seen = await self._provider.get_refund(row.provider_refund_id)
         except ProviderObjectUnknown:
             await self._list(refund_without_object(row), found)
-        except ProviderMalformed:
+        except (ProviderMalformed, *CANNOT_BE_ASKED) as failure:
+            await self._require_provider(failure)
             await self._list(unreadable(row.provider_refund_id, row.payment_id), found)
         else:
             await self._match_refund(row, seen, found)

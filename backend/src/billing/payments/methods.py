@@ -56,7 +56,8 @@ class SavedMethods:
     async def remove(self, principal: Principal, method_id: str, *, request_id: str) -> None:
         """Takes the consent back: the method is never charged again; the second time changes nothing.
 
-        An automatic top-up that pays with it is turned off with it. One that is under way already is not called off.
+        An automatic top-up that pays with it is turned off with it. What the provider has begun to charge is not called
+        off; what it could not be asked for yet is not asked for any more.
 
         Raises:
             Forbidden: the caller may not manage the account's billing.

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import RowMapping, or_, select, update
+from sqlalchemy import RowMapping, exists, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.methods_models import PaymentMethodRow
+from billing.payments.models import PaymentRow
 from billing.payments.ports import MethodRef
 from billing.payments.records import Payment
-from billing.payments.rules import ProviderMethodId
+from billing.payments.rules import LIVE_STATES, ProviderMethodId
 
 METHODS_SHOWN_MAX = 100
 
@@ -119,3 +120,15 @@ async def kept_from(uow: UnitOfWork, payment_id: str) -> str | None:
     )
     found: str | None = (await uow.connection.execute(query)).scalar_one_or_none()
     return found
+
+
+async def is_under_way(uow: UnitOfWork, account_id: AccountId, *, purpose: str, subject: str) -> bool:
+    """A payment of the account that charges a saved method for exactly this has begun and has not ended."""
+    query = exists().where(
+        PaymentRow.account_id == account_id,
+        PaymentRow.purpose == purpose,
+        PaymentRow.subject == subject,
+        PaymentRow.method_id.is_not(None),
+        PaymentRow.state.in_(LIVE_STATES),
+    )
+    return bool(await uow.connection.scalar(select(query)))

@@ -9,15 +9,22 @@ from billing.customers.rules import AccountId
 from billing.kit.money import Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.payments.ports import ProviderMethod, ReceiptOrder
-from billing.payments.records import Contact, GivenBack, Payment
+from billing.payments.records import Contact, GivenBack, Payment, SavedMethod
 
 
 class Fulfilment(Protocol):
     """What one purpose does with its payments, in the transaction in which their state changes.
 
-    Every call comes once for its cause and under the payment's row lock. The money that comes in is booked from the
-    provider's clearing account (`provider_account(payment.provider)`) by whoever fulfils.
+    Every call but `is_wanted` comes once for its cause and under the payment's row lock. The money that comes in is
+    booked from the provider's clearing account (`provider_account(payment.provider)`) by whoever fulfils.
     """
+
+    async def is_wanted(self, uow: UnitOfWork, payment: Payment) -> bool:
+        """Nobody has taken back what this payment charges a saved method for; asked each time before the provider is.
+
+        Whether the method itself may still be charged is not its question.
+        """
+        ...
 
     async def succeeded(self, uow: UnitOfWork, payment: Payment) -> None:
         """The customer's money came, also after the payment was canceled: give what was paid for.
@@ -72,6 +79,14 @@ class NoReceipts:
         """None, ever."""
         del uow, account_id, purpose, contact
         return None
+
+
+class MethodWarden(Protocol):
+    """Knows which saved methods may be charged."""
+
+    async def usable(self, uow: UnitOfWork, account_id: AccountId, method_id: str) -> SavedMethod | None:
+        """The account's own method of this id; None where it may not be charged (any more)."""
+        ...
 
 
 class MethodKeeper(Protocol):

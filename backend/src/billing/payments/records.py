@@ -175,7 +175,8 @@ class KeyClaim:
 class GivenBack:
     """Money that leaves what a payment bought: to its provider for a refund, out of reach for a dispute.
 
-    `transfer_id` names it once and for all; `is_all` says that nothing of the payment is left after it.
+    `transfer_id` names it once and for all; `is_all` says that nothing of the payment is left with us after it, with
+    all its refunds and standing disputes together, also where this is what came back.
     """
 
     amount: Money

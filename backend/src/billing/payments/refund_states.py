@@ -6,14 +6,23 @@ from collections.abc import Collection
 
 from billing.kit.clock import Clock
 from billing.kit.ids import Ids
+from billing.kit.money import Money
 from billing.kit.unit_of_work import UnitOfWork
 from billing.ledger.chart_of_accounts import provider_account
-from billing.payments import refunds_repository, repository
+from billing.payments import disputes_repository, refunds_repository, repository
 from billing.payments.news import PaymentNews
 from billing.payments.ports import ProviderRefund
 from billing.payments.purposes import Purposes
 from billing.payments.records import BegunBy, GivenBack, Payment, Refund
-from billing.payments.rules import RefundFailure, RefundId, RefundState, RefundStatus, is_later_refund_state
+from billing.payments.rules import (
+    FIRST_CHECK_AFTER,
+    RefundFailure,
+    RefundId,
+    RefundState,
+    RefundStatus,
+    is_all_gone,
+    is_later_refund_state,
+)
 
 _CABINET = "refunded in the provider's cabinet"
 
@@ -92,7 +101,7 @@ class RefundStates:
         now = self._clock.now()
         receipt = refund.receipt_status if seen.receipt is None else seen.receipt
         facts = {"provider_refund_id": seen.id, "receipt_status": receipt}
-        if not is_later_refund_state(refund.state, after):
+        if not is_later_refund_state(refund.state, after, failure=refund.failure):
             if (refund.provider_refund_id, refund.receipt_status) != (seen.id, receipt):
                 await refunds_repository.update_refund(uow, refund.id, at=now, **facts)
             return payment
@@ -104,7 +113,8 @@ class RefundStates:
             state=after.value,
             failure=RefundFailure.CANCELED.value if after is RefundState.FAILED else None,
             succeeded_at=now if after is RefundState.SUCCEEDED else refund.succeeded_at,
-            next_check_at=refund.next_check_at if after is RefundState.PENDING else None,
+            # One that we had ended is not asked about any more; now that it works after all, it is again.
+            next_check_at=(refund.next_check_at or now + FIRST_CHECK_AFTER) if after is RefundState.PENDING else None,
             **facts,
         )
         if after is RefundState.SUCCEEDED:
@@ -115,18 +125,22 @@ class RefundStates:
 
     async def _give(self, uow: UnitOfWork, payment: Payment, refund: Refund) -> Payment:
         refunded = payment.refunded + refund.amount
-        is_all = refunded >= payment.amount
+        is_all = await self._is_all_gone(uow, payment, refunded)
         given = GivenBack(refund.amount, provider_account(payment.provider), f"refund:{refund.id}", is_all)
         await self._purposes[payment.purpose].given_back(uow, payment, given)
         await self._news.refunded(uow, payment, refund)
         return await repository.update_payment(uow, payment.id, at=self._clock.now(), refunded_micros=refunded.micros)
 
     async def _take_back(self, uow: UnitOfWork, payment: Payment, refund: Refund) -> Payment:
-        is_all = payment.refunded >= payment.amount
+        refunded = payment.refunded - refund.amount
+        is_all = await self._is_all_gone(uow, payment, refunded)
         given = GivenBack(refund.amount, provider_account(payment.provider), f"refund_reversal:{refund.id}", is_all)
         await self._purposes[payment.purpose].returned(uow, payment, given)
-        left = payment.refunded - refund.amount
-        return await repository.update_payment(uow, payment.id, at=self._clock.now(), refunded_micros=left.micros)
+        return await repository.update_payment(uow, payment.id, at=self._clock.now(), refunded_micros=refunded.micros)
+
+    async def _is_all_gone(self, uow: UnitOfWork, payment: Payment, refunded: Money) -> bool:
+        disputed = await disputes_repository.standing_of(uow, payment)
+        return is_all_gone(payment.amount, refunded=refunded, disputed=disputed)
 
 
 def _known(seen: ProviderRefund, named: Collection[Refund]) -> Refund | None:

@@ -108,11 +108,24 @@ class RefundService:
             if payment is None:
                 raise PaymentNotFound(wish.payment_id)
             self._checkout.provider_of(payment)
-            refund = await self._claimed(uow, payment, wish, key, when_new)
-        return await self._send(payment, refund) if refund.state is RefundState.CREATED else refund
+            refund, is_new = await self._claimed(uow, payment, wish, key, when_new)
+        if not self._may_be_sent(refund):
+            return refund
+        try:
+            return await self._sent(payment, refund)
+        except ProviderRejected as refusal:
+            if is_new:
+                return await self._ended(refund, RefundFailure.REJECTED)
+            # An earlier attempt may have been heard all the same. Finishing it looks for it.
+            _log_uncertain(refund, refusal)
+        except ProviderFailure as failure:
+            _log_uncertain(refund, failure)
+        return refund
 
     async def finish(self, refund_id: str) -> Refund:
         """Asks for what may never have been asked for, asks about what has not ended, leaves alone what is over.
+
+        A refusal ends it only where the provider's list has nothing of it: an earlier attempt may have been heard.
 
         Raises:
             PaymentsNotConfigured, ProviderFailure: the provider could not be asked.
@@ -125,16 +138,16 @@ class RefundService:
         assert payment is not None, "payments are never deleted"
         if refund.state not in UNENDED_REFUNDS:
             return refund
-        if refund.state is RefundState.CREATED and key_is_safe(refund.created_at, now=self._clock.now()):
-            return await self._send(payment, refund, is_quiet=False)
-        provider = self._checkout.provider_of(payment)
-        read_back = ReadBack(begin=self._begin, provider=provider, states=self._states)
-        applied = await read_back.payment(payment, with_all=True)
-        _require_agreement(payment, applied)
-        if applied.outcome is Outcome.BEHIND:
-            return refund
-        async with self._begin() as uow:
-            return await self._states.end_unbegun_refund(uow, refund, RefundFailure.NEVER_BEGUN)
+        failure = RefundFailure.NEVER_BEGUN
+        if self._may_be_sent(refund):
+            try:
+                return await self._sent(payment, refund)
+            except ProviderRejected:
+                failure = RefundFailure.REJECTED
+            except (ProviderAmbiguous, ProviderMalformed) as uncertainty:
+                _log_uncertain(refund, uncertainty)
+                return refund
+        return await self._looked_up(payment, refund, failure)
 
     async def file(self, payment_id: str) -> PaymentFile:
         """The payment with its refunds and disputes, as our books have them.
@@ -154,6 +167,24 @@ class RefundService:
         """The disputes about this account that are open or lost: while there is one, the account is flagged."""
         return tuple(await disputes_repository.standing_disputes_of(uow, account_id))
 
+    def _may_be_sent(self, refund: Refund) -> bool:
+        """Nothing was heard of it, and the provider still knows its key, under which it makes no second one."""
+        return refund.state is RefundState.CREATED and key_is_safe(refund.created_at, now=self._clock.now())
+
+    async def _looked_up(self, payment: Payment, refund: Refund, failure: RefundFailure) -> Refund:
+        """What the provider's own lists make of the refund; where they have nothing of it, it ends with the failure."""
+        provider = self._checkout.provider_of(payment)
+        read_back = ReadBack(begin=self._begin, provider=provider, states=self._states)
+        applied = await read_back.payment(payment, with_all=True)
+        _require_agreement(payment, applied)
+        if applied.outcome is Outcome.BEHIND:
+            return refund
+        return await self._ended(refund, failure)
+
+    async def _ended(self, refund: Refund, failure: RefundFailure) -> Refund:
+        async with self._begin() as uow:
+            return await self._states.end_unbegun_refund(uow, refund, failure)
+
     async def _claimed(
         self,
         uow: UnitOfWork,
@@ -161,12 +192,16 @@ class RefundService:
         wish: RefundWish,
         key: tuple[str, KeyClaim] | None,
         when_new: WhenNew,
-    ) -> Refund:
-        """The refund that this wish stands for: the one of its key, the one on its way, or a new one."""
+    ) -> tuple[Refund, bool]:
+        """The refund that this wish stands for (the one of its key, or the one on its way), or a new one, and whether
+        it is new: then nobody has asked the provider for it before.
+        """
         refunds = await refunds_repository.refunds_of(uow, payment.id)
         if key is None:
             on_its_way = next((one for one in refunds if _is_same(one, wish)), None)
-            return on_its_way or await self._new(uow, payment, wish, refunds, when_new, self._new_id())
+            if on_its_way is not None:
+                return on_its_way, False
+            return await self._new(uow, payment, wish, refunds, when_new, self._new_id()), True
         owner_id, claimed = key
         new_id = self._new_id()
         refund_id = await claim(
@@ -179,7 +214,9 @@ class RefundService:
             at=self._clock.now(),
         )
         found = next((one for one in refunds if one.id == refund_id), None)
-        return found or await self._new(uow, payment, wish, refunds, when_new, new_id)
+        if found is not None:
+            return found, False
+        return await self._new(uow, payment, wish, refunds, when_new, new_id), True
 
     def _new_id(self) -> RefundId:
         return RefundId(self._ids.new("rfd"))
@@ -233,7 +270,14 @@ class RefundService:
             raise InvalidInput("amount", f"{amount} is finer than the smallest coin of {amount.currency}.")
         return amount
 
-    async def _send(self, payment: Payment, refund: Refund, *, is_quiet: bool = True) -> Refund:
+    async def _sent(self, payment: Payment, refund: Refund) -> Refund:
+        """The refund after the provider has answered; one without an answer keeps its key, and under this key the
+        provider gives the money back once.
+
+        Raises:
+            ProviderFailure: it did not answer, or refused.
+            PaymentUnderReview: what it says does not match; nothing was booked.
+        """
         assert payment.provider_payment_id is not None, "whoever paid has paid the provider"
         order = RefundOrder(
             key=refund.id,
@@ -243,23 +287,17 @@ class RefundService:
             description=f"Refund {refund.id}",
             receipt=payment.receipt,
         )
-        try:
-            seen = await self._checkout.provider_of(payment).refund(order)
-        except ProviderRejected:
-            async with self._begin() as uow:
-                return await self._states.end_unbegun_refund(uow, refund, RefundFailure.REJECTED)
-        except ProviderFailure as failure:
-            # It keeps its key and is asked for again; under this key the provider gives the money back once.
-            _log.warning("refund_uncertain", refund_id=refund.id, code=failure.code)
-            if is_quiet or isinstance(failure, ProviderAmbiguous | ProviderMalformed):
-                return refund
-            raise
+        seen = await self._checkout.provider_of(payment).refund(order)
         async with self._begin() as uow:
             applied = await self._states.apply_refund(uow, payment.id, seen)
             booked = await refunds_repository.find_refund(uow, refund.id)
         _require_agreement(payment, applied)
         assert booked is not None, "refunds are never deleted"
         return booked
+
+
+def _log_uncertain(refund: Refund, failure: ProviderFailure) -> None:
+    _log.warning("refund_uncertain", refund_id=refund.id, code=failure.code)
 
 
 def _require_agreement(payment: Payment, applied: Applied) -> None:

@@ -73,7 +73,7 @@ class RefundStatus(StrEnum):
 
 
 class RefundState(StrEnum):
-    """Where a refund stands with us; in this order, and never back."""
+    """Where a refund stands with us; in this order, and never back, unless it ended before it was heard of."""
 
     CREATED = "created"
     """Written here; whether the provider has heard of it is not certain."""
@@ -92,6 +92,10 @@ class RefundFailure(StrEnum):
     """The provider could not give the money back, or took it back again."""
     NEVER_BEGUN = "never_begun"
     """The provider has never heard of it, and its key is too old to ask with."""
+
+
+ENDED_UNHEARD = frozenset({RefundFailure.REJECTED, RefundFailure.NEVER_BEGUN})
+"""We ended the refund because the provider seemed to have nothing of it; its own record of it counts for more."""
 
 
 class DisputeStatus(StrEnum):
@@ -205,8 +209,19 @@ def paid_state(amount: Money, *, refunded: Money, is_disputed: bool) -> PaymentS
     return PaymentState.REFUNDED if refunded >= amount else PaymentState.PARTIALLY_REFUNDED
 
 
-def is_later_refund_state(before: RefundState, after: RefundState) -> bool:
-    """The news is news: a refund goes only forward, in the order in which its states are written."""
+def is_all_gone(amount: Money, *, refunded: Money, disputed: Money) -> bool:
+    """Nothing of a payment is left with us; `disputed` is what its open and lost disputes are about together."""
+    return refunded + disputed >= amount
+
+
+def is_later_refund_state(before: RefundState, after: RefundState, *, failure: RefundFailure | None) -> bool:
+    """The news is news: a refund goes only forward, in the order in which its states are written.
+
+    `failure` is why it had failed before. Where that was our own conclusion, whatever the provider says comes later:
+    money that it gave back has left us, whatever we believed.
+    """
+    if failure in ENDED_UNHEARD:
+        return True
     order = tuple(RefundState)
     return order.index(after) > order.index(before)
 

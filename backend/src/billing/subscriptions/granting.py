@@ -20,11 +20,13 @@ from billing.subscriptions import repository
 from billing.subscriptions.ports import SavedMethods
 from billing.subscriptions.repository import Subscription
 from billing.subscriptions.rules import (
+    RENEWS_AFTER_MAX,
     EndReason,
     Grant,
     Plan,
     RenewalStatus,
     Subject,
+    last_paid,
     next_span,
     parse_subject,
     retry_wait,
@@ -61,6 +63,22 @@ class PlanFulfilment:
         self._returns = returns
         self._methods = methods
         self._telling = telling
+
+    async def is_wanted(self, uow: UnitOfWork, payment: Payment) -> bool:
+        """A purchase always; an automatic payment while its renewal is open, at this attempt and with this method, and
+        what is paid still ends where its period begins.
+        """
+        subject = parse_subject(payment.subject)
+        if subject is None or subject.renewal_id is None:
+            return True
+        renewal = await repository.find_renewal(uow, subject.renewal_id)
+        if renewal is None or (renewal.status, renewal.attempt) != (RenewalStatus.OPEN, subject.attempt):
+            return False
+        wanted = await repository.find_subscription(uow, payment.account_id)
+        grants = await repository.grants_of(uow, payment.account_id)
+        last = last_paid(grants, since=self._clock.now() - RENEWS_AFTER_MAX)
+        is_next = last is not None and last.span.ends_at == renewal.starts_at
+        return is_next and wanted.will_renew and wanted.method_id == payment.method_id
 
     async def succeeded(self, uow: UnitOfWork, payment: Payment) -> None:
         """Grants the next period of the plan that the payment names, whether that plan is still on offer or not.
@@ -125,8 +143,13 @@ class PlanFulfilment:
         )
 
     async def returned(self, uow: UnitOfWork, payment: Payment, given: GivenBack) -> None:
-        """The money is ours again: the rest of the period that ended for it runs again, if nothing took its place."""
+        """Money is ours again: the rest of the period that ended for it runs again, if nothing took its place.
+
+        Not while refunds and disputes still have all of the payment in spite of it.
+        """
         await self._sell(uow, payment, given.amount, SystemAccount(given.account), given.transfer_id)
+        if given.is_all:
+            return
         now = self._clock.now()
         await repository.lock_subscription(uow, payment.account_id, now)
         grants = await repository.grants_of(uow, payment.account_id)
@@ -210,9 +233,11 @@ class PlanFulfilment:
     async def _remember(self, uow: UnitOfWork, payment: Payment, subject: Subject, wanted: Subscription) -> None:
         """What the payment says about the periods after this one."""
         if subject.renewal_id is not None:
-            await repository.write_renewal(
-                uow, subject.renewal_id, status=RenewalStatus.PAID, attempt=subject.attempt, due_at=None
-            )
+            renewal = await repository.lock_renewal(uow, subject.renewal_id)
+            assert renewal is not None, "it was compared with the payment"
+            # Attempts only grow, because each is a key: money of an earlier one may come after a later one has begun.
+            attempt = max(renewal.attempt, subject.attempt)
+            await repository.write_renewal(uow, renewal.id, status=RenewalStatus.PAID, attempt=attempt, due_at=None)
             return
         # The end that they were for has moved.
         await repository.supersede_renewals(uow, payment.account_id)

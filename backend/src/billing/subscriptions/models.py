@@ -110,7 +110,7 @@ class PlanRenewalRow(Table):
     __tablename__ = "plan_renewals"
     __table_args__ = (
         CheckConstraint("status IN ('open', 'paid', 'given_up', 'superseded')", name="status"),
-        CheckConstraint("attempt BETWEEN 1 AND 4", name="attempt"),
+        CheckConstraint("attempt >= 1", name="attempt"),
         CheckConstraint("(status = 'open') = (due_at IS NOT NULL)", name="open_is_due"),
         Unique("account_id", "starts_at"),
         Index("ix_plan_renewals_due_at", "due_at", postgresql_where=text("status = 'open'")),

@@ -290,11 +290,23 @@ async def account_of_renewal(uow: UnitOfWork, renewal_id: RenewalId) -> AccountI
     return AccountId((await uow.connection.execute(query)).scalar_one())
 
 
+async def find_renewal(uow: UnitOfWork, renewal_id: RenewalId) -> Renewal | None:
+    """The renewal as it stands."""
+    return await _one_renewal(uow, select(PlanRenewalRow.__table__).where(PlanRenewalRow.id == renewal_id))
+
+
 async def lock_renewal(uow: UnitOfWork, renewal_id: RenewalId) -> Renewal | None:
     """The renewal, which nobody else moves until the transaction ends."""
-    query = select(PlanRenewalRow.__table__).where(PlanRenewalRow.id == renewal_id).with_for_update()
-    row = (await uow.connection.execute(query)).mappings().one_or_none()
-    return None if row is None else _renewal(row)
+    query = select(PlanRenewalRow.__table__).where(PlanRenewalRow.id == renewal_id)
+    return await _one_renewal(uow, query.with_for_update())
+
+
+async def lock_renewal_at(uow: UnitOfWork, account_id: AccountId, starts_at: datetime) -> Renewal | None:
+    """The account's renewal of the period that begins then, which nobody else moves until the transaction ends."""
+    query = select(PlanRenewalRow.__table__).where(
+        PlanRenewalRow.account_id == account_id, PlanRenewalRow.starts_at == starts_at
+    )
+    return await _one_renewal(uow, query.with_for_update())
 
 
 async def write_renewal(
@@ -337,6 +349,11 @@ def running(account_id: str, currency: Currency, now: datetime) -> Any:
 async def _one_plan(uow: UnitOfWork, query: Any) -> Plan | None:
     row = (await uow.connection.execute(query)).mappings().one_or_none()
     return None if row is None else _plan(row)
+
+
+async def _one_renewal(uow: UnitOfWork, query: Any) -> Renewal | None:
+    row = (await uow.connection.execute(query)).mappings().one_or_none()
+    return None if row is None else _renewal(row)
 
 
 def _subscription_of(account_id: AccountId) -> Any:

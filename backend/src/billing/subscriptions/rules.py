@@ -26,6 +26,9 @@ RENEWS_AFTER_MAX = timedelta(days=3)
 RETRY_WAITS = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
 """How long to wait after each declined charge; one more decline and the plan is left to expire."""
 
+ATTEMPTS_IN_SERIES = len(RETRY_WAITS) + 1
+"""So often one renewal is tried by itself; whoever resumes the plan afterwards begins another series."""
+
 PAID_AHEAD_MAX = timedelta(days=731)
 """No more is sold while this much is paid already."""
 
@@ -241,8 +244,24 @@ def require_room_ahead(grants: Iterable[Grant], now: datetime) -> None:
 
 
 def retry_wait(attempt: int) -> timedelta | None:
-    """How long to wait after this attempt (the first is 1) was declined; None: no more."""
-    return RETRY_WAITS[attempt - 1] if attempt <= len(RETRY_WAITS) else None
+    """How long to wait after this attempt (the first is 1) was declined; None: no more, its series is over."""
+    _, nth = place_of(attempt)
+    return RETRY_WAITS[nth - 1] if nth <= len(RETRY_WAITS) else None
+
+
+def place_of(attempt: int) -> tuple[int, int]:
+    """Which series of attempts this one belongs to, and which of the series it is; both count from 1.
+
+    Each attempt is the key of one payment, so their numbers only grow: 1 to 4 are the first series, 5 to 8 the second.
+    """
+    series, nth = divmod(attempt - 1, ATTEMPTS_IN_SERIES)
+    return series + 1, nth + 1
+
+
+def first_of_next_series(attempt: int) -> int:
+    """The number of the attempt with which the series after this one's begins."""
+    series, _ = place_of(attempt)
+    return series * ATTEMPTS_IN_SERIES + 1
 
 
 @dataclass(frozen=True, slots=True)

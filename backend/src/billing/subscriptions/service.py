@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from billing.customers.audit import AuditTrail
-from billing.customers.rules import Permission, Principal, require, require_person
+from billing.customers.rules import AccountId, Permission, Principal, require, require_person
 from billing.kit.clock import Clock
 from billing.kit.idempotency import digest_of
 from billing.kit.money import Money
@@ -26,7 +26,9 @@ from billing.subscriptions.rules import (
     EndReason,
     Grant,
     Plan,
+    RenewalStatus,
     Subject,
+    first_of_next_series,
     last_paid,
     paid_until,
     require_room_ahead,
@@ -219,7 +221,7 @@ class SubscriptionService:
 
         Raises:
             Forbidden: the caller may not manage the account's billing.
-            SubscriptionNotFound: nothing paid runs or is to come, and nobody canceled it.
+            SubscriptionNotFound: nothing paid runs or is to come, nothing would renew, and nobody canceled it.
         """
         require(principal, Permission.MANAGE_BILLING)
         now = self._clock.now()
@@ -227,7 +229,7 @@ class SubscriptionService:
             wanted = await repository.lock_subscription(uow, principal.account_id, now)
             grants = await repository.grants_of(uow, principal.account_id)
             before = self._standing(wanted, grants)
-            if before.paid_until is None and wanted.canceled_at is None:
+            if before.paid_until is None and wanted.canceled_at is None and not wanted.will_renew:
                 raise SubscriptionNotFound
             live = [grant for grant in (before.running, *before.ahead) if grant is not None]
             if wanted.canceled_at is not None and not (is_now and live):
@@ -241,7 +243,8 @@ class SubscriptionService:
     async def resume(self, principal: Principal, *, method_id: str | None, request_id: str) -> Standing:
         """Lets a plan that still runs renew itself from now on, with this method or the one that it had.
 
-        The second time changes nothing.
+        A renewal of the coming period that was called off, or given up, is tried again at once. The second time changes
+        nothing.
 
         Raises:
             Forbidden: the role may not manage the account's billing, or the caller is an API key.
@@ -260,9 +263,27 @@ class SubscriptionService:
                 raise RenewalNotPossible
             await self._usable(uow, principal, chosen)
             resumed = replace(wanted, will_renew=True, method_id=chosen, canceled_at=None)
-            if resumed == wanted:
+            is_reopened = await self._reopened(uow, principal.account_id, before.paid_until)
+            if resumed == wanted and not is_reopened:
                 return before
             return await self._changed(uow, principal, "subscription.resumed", before, resumed, request_id)
+
+    async def _reopened(self, uow: UnitOfWork, account_id: AccountId, ends_at: datetime) -> bool:
+        """Opens the renewal of the period that begins at this end again, if there is one that was over.
+
+        A payment of it that has not ended may have been charged already: it decides, and its attempt goes on. Without
+        one a new series of attempts begins, with keys of its own. The caller holds the account's lock.
+        """
+        renewal = await repository.lock_renewal_at(uow, account_id, ends_at)
+        if renewal is None or renewal.status is RenewalStatus.OPEN:
+            return False
+        subject = Subject(renewal.plan_id, renewal_id=renewal.id, attempt=renewal.attempt)
+        is_under_way = await self._methods.is_under_way(uow, account_id, purpose=SUBSCRIPTION, subject=str(subject))
+        attempt = renewal.attempt if is_under_way else first_of_next_series(renewal.attempt)
+        await repository.write_renewal(
+            uow, renewal.id, status=RenewalStatus.OPEN, attempt=attempt, due_at=self._clock.now()
+        )
+        return True
 
     async def _ordered(
         self, principal: Principal, plan: Plan, order: Order, *, idempotency_key: str, request_id: str

@@ -6,7 +6,7 @@ from billing.customers.rules import AccountId
 from billing.kit.unit_of_work import UnitOfWork
 from billing.subscriptions import repository
 from billing.subscriptions.repository import Renewal
-from billing.subscriptions.rules import Grant
+from billing.subscriptions.rules import Grant, place_of
 from billing.wallets.alerts import EventKind
 from billing.wallets.events import BillingEvents
 from billing.wallets.service import WalletService
@@ -36,16 +36,18 @@ class Telling:
         await self._events.record(uow, wallet_id, kind, subject=subject, payload=payload)
 
     async def tell_of_renewal(self, uow: UnitOfWork, kind: EventKind, renewal: Renewal) -> None:
-        """Tells what became of an automatic payment, once for each renewal."""
+        """Tells what became of an automatic payment, once for each renewal and series of attempts at it."""
         plan = await repository.plan_with_id(uow, renewal.plan_id)
         assert plan is not None, "plans are never deleted"
         terms = plan.terms
+        series, attempts = place_of(renewal.attempt)
         wallet_id = await self._wallets.of_account(uow, renewal.account_id, terms.price.currency)
         payload = {
             "plan": terms.code,
             "price": terms.price.to_decimal(),
             "currency": terms.price.currency,
-            "attempts": renewal.attempt,
+            "attempts": attempts,
             "ends_at": renewal.starts_at.isoformat(),
         }
-        await self._events.record(uow, wallet_id, kind, subject=renewal.id, payload=payload)
+        subject = renewal.id if series == 1 else f"{renewal.id}/{series}"
+        await self._events.record(uow, wallet_id, kind, subject=subject, payload=payload)

@@ -11,6 +11,7 @@ from billing.payments.adoption import Adoption
 from billing.payments.beginning import Checkout
 from billing.payments.janitor import PaymentJanitor
 from billing.payments.matching import Matcher
+from billing.payments.open_disputes import OpenDisputes
 from billing.payments.ports import PaymentProvider
 from billing.payments.receipts_checks import ReceiptChecks
 from billing.payments.reconciliation import Reconciliation
@@ -21,12 +22,13 @@ from billing.wiring.payments import PaymentParts
 
 @dataclass(frozen=True, slots=True)
 class PaymentUpkeep:
-    """Who asks again, who compares, who makes rows of what was lost, gives money back, and asks about receipts."""
+    """Who asks again, who compares, makes rows of what was lost, gives money back, asks about disputes and receipts."""
 
     janitor: PaymentJanitor
     reconciliation: Reconciliation
     adoption: Adoption
     refunds: RefundService
+    disputes: OpenDisputes
     receipts: ReceiptChecks
 
 
@@ -60,6 +62,7 @@ def payment_upkeep(
         ),
         reconciliation=Reconciliation(begin=begin, clock=clock, ids=ids, job_queue=job_queue, matcher=matcher),
         refunds=refunds,
+        disputes=OpenDisputes(begin=begin, clock=clock, job_queue=job_queue, provider=provider, states=states),
         receipts=ReceiptChecks(begin=begin, clock=clock, job_queue=job_queue, provider=provider, states=states),
         adoption=Adoption(clock=clock, provider=provider, states=states, customers=customers, public=public),
     )

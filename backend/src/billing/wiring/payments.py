@@ -23,7 +23,15 @@ from billing.payments.fulfilment import TopupFulfilment
 from billing.payments.news import PaymentNews
 from billing.payments.ports import PaymentProvider
 from billing.payments.provider_states import ProviderStates
-from billing.payments.purposes import Fulfilment, KeepsNothing, MethodKeeper, NoReceipts, Purposes, Receipts
+from billing.payments.purposes import (
+    Fulfilment,
+    KeepsNothing,
+    MethodKeeper,
+    MethodWarden,
+    NoReceipts,
+    Purposes,
+    Receipts,
+)
 from billing.payments.receipts import RECEIPT_PROVIDERS, TaxReceipts
 from billing.payments.receipts_settings import ReceiptSettings
 from billing.payments.refund_states import RefundStates
@@ -85,6 +93,7 @@ def checkout_with(
     parts: PaymentParts,
     provider: PaymentProvider | None,
     *,
+    methods: MethodWarden,
     public: PublicAddress,
 ) -> Checkout:
     """Where every payment begins, for whatever purpose."""
@@ -94,6 +103,8 @@ def checkout_with(
         ids=ground.ids,
         states=parts.states,
         provider=provider,
+        purposes=parts.purposes,
+        methods=methods,
         receipts=_receipts_with(settings.receipts, provider),
         public=public,
     )

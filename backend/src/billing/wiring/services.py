@@ -237,7 +237,8 @@ def register_jobs(built: Services) -> None:
     webhook_jobs.register(queue, built.inbox)
     outbound_jobs.register(queue, built.dispatcher)
     receipt_jobs.register(queue, built.payment_upkeep.receipts)
-    payment_jobs.register(queue, built.payment_upkeep.janitor, built.payment_upkeep.reconciliation)
+    upkeep = built.payment_upkeep
+    payment_jobs.register(queue, upkeep.janitor, upkeep.reconciliation, upkeep.disputes)
     auto_topup_jobs.register(queue, built.auto_topup_runs)
     wallet_jobs.register(queue, built.wallets)
     quota_jobs.register(queue, built.quotas)

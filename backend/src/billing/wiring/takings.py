@@ -49,7 +49,7 @@ def takings_of(
     """All of it; without a provider nothing can be begun."""
     begin, clock, ids, audit = ground.begin, ground.clock, ground.ids, ground.audit
     methods = SavedMethods(begin=begin, clock=clock, ids=ids, audit=audit)
-    chargeable = ChargeableMethods(provider)
+    chargeable = ChargeableMethods(provider, customers)
     plan_grants = plan_fulfilment(clock=clock, ids=ids, wallets=wallets, methods=chargeable)
     parts = payment_parts(
         clock=clock,
@@ -60,7 +60,7 @@ def takings_of(
         methods=methods,
         more_purposes={SUBSCRIPTION: plan_grants},
     )
-    checkout = checkout_with(settings, ground, parts, provider, public=terms.public_address)
+    checkout = checkout_with(settings, ground, parts, provider, methods=chargeable, public=terms.public_address)
     return Takings(
         states=parts.states,
         topups=TopupService(begin=begin, audit=audit, checkout=checkout, offer=terms.offer, returns=terms.returns),

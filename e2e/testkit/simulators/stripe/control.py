@@ -18,6 +18,7 @@ from testkit.simulators.stripe.objects import (
     PaymentMethod,
     Refund,
     Session,
+    SessionMode,
 )
 from testkit.simulators.stripe.payments import REFUSAL, Payments
 from testkit.simulators.stripe.requests import NewIntent, NewRefund
@@ -42,6 +43,10 @@ class _Reservation(_Body):
     amount: int = Field(ge=1, le=_MINOR_MAX)
     currency: str = Field(pattern="^[a-z]{3}$")
     metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class _SessionOfOthers(_Body):
+    mode: Literal[SessionMode.SETUP, SessionMode.SUBSCRIPTION]
 
 
 class _DashboardRefund(_Body):
@@ -136,6 +141,11 @@ def _add_payer(router: APIRouter, books: Books, payments: Payments) -> None:
         if step == "decline":
             return payments.refuse_card(session_id, (why or _Decline()).code).as_json()
         return steps[step](session_id).as_json()
+
+    @router.post("/sessions", status_code=status.HTTP_201_CREATED)
+    async def add_session_of_others(asked: _SessionOfOthers) -> dict[str, Any]:
+        """Another program of the account has used a page for something that is no payment."""
+        return payments.add_session_of_others(asked.mode).as_json()
 
     @router.post("/reservations", status_code=status.HTTP_201_CREATED)
     async def reserve(asked: _Reservation) -> dict[str, Any]:

@@ -132,9 +132,19 @@ class Intent(ApiObject):
         }
 
 
+class SessionMode(StrEnum):
+    """What a Checkout session is for."""
+
+    PAYMENT = "payment"
+    SETUP = "setup"
+    """A card is kept, and nothing paid."""
+    SUBSCRIPTION = "subscription"
+    """The provider collects again and again; the payments belong to its invoices, not to the session."""
+
+
 @dataclass(kw_only=True)
 class Session(ApiObject):
-    """A Checkout session in the mode `payment`: a page on which one customer pays once."""
+    """A Checkout session: in the mode `payment` a page on which one customer pays once, else an old one of others."""
 
     amount_total: int
     currency: str
@@ -150,19 +160,22 @@ class Session(ApiObject):
     intent_data: dict[str, Any] = field(default_factory=dict)
     """What its payment intent will be made with, once the customer has begun to pay."""
     payment_intent: str | None = None
+    mode: SessionMode = SessionMode.PAYMENT
 
     kind = "checkout.session"
 
     def members(self) -> dict[str, Any]:
         """How far the customer is; the page has an address only while it is open."""
         is_open = self.status is SessionStatus.OPEN
+        has_price = self.mode is not SessionMode.SETUP
+        payment_status = "paid" if self.is_paid else "unpaid"
         return {
-            "mode": "payment",
+            "mode": self.mode.value,
             "status": self.status.value,
-            "payment_status": "paid" if self.is_paid else "unpaid",
-            "amount_subtotal": self.amount_total,
-            "amount_total": self.amount_total,
-            "currency": self.currency,
+            "payment_status": payment_status if has_price else "no_payment_required",
+            "amount_subtotal": self.amount_total if has_price else None,
+            "amount_total": self.amount_total if has_price else None,
+            "currency": self.currency if has_price else None,
             "url": self.url if is_open else None,
             "success_url": self.success_url,
             "cancel_url": self.cancel_url,

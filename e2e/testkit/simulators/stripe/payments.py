@@ -11,6 +11,7 @@ from testkit.simulators.stripe.objects import (
     IntentStatus,
     PaymentMethod,
     Session,
+    SessionMode,
     SessionStatus,
 )
 from testkit.simulators.stripe.refusals import CardRefused, InvalidRequest
@@ -67,6 +68,26 @@ class Payments:
                 client_reference_id=asked.client_reference_id,
                 customer=asked.customer,
                 intent_data=asked.intent_data,
+            )
+        )
+
+    def add_session_of_others(self, mode: SessionMode) -> Session:
+        """A session that another program of this account began, and that is over."""
+        books = self._books
+        return books.add(
+            Session(
+                id=books.new_id("cs_test"),
+                created=books.now(),
+                mode=mode,
+                amount_total=1000,
+                currency="usd",
+                url="",
+                success_url="https://elsewhere.example/",
+                cancel_url=None,
+                expires_at=books.now(),
+                product="Something else",
+                status=SessionStatus.COMPLETE,
+                is_paid=True,
             )
         )
 

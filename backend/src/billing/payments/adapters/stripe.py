@@ -52,6 +52,7 @@ from billing.payments.errors import (
     ProviderRefusedUs,
     ProviderRejected,
 )
+from billing.payments.outages import CANNOT_BE_ASKED
 from billing.payments.ports import (
     MethodRef,
     PaymentOrder,
@@ -63,6 +64,7 @@ from billing.payments.ports import (
 )
 from billing.payments.rules import (
     Cancellation,
+    DisputeStatus,
     ProviderPaymentId,
     ProviderRefundId,
     parse_provider_id,
@@ -112,9 +114,7 @@ class StripeProvider:
 
     async def create_payment(self, order: PaymentOrder) -> ProviderPayment:
         """Begins a Checkout session, or charges a method that was kept; money is captured as soon as it is there."""
-        shop_id = await self._shop()
-        if shop_id != self.shop_id:
-            raise ProviderRefusedUs("The payment provider takes our key for another account's.")
+        shop_id = await self._own_shop()
         if order.method is not None:
             return await self._charge(order, order.method, shop_id)
         customer = await self._customer(order.account_id) if order.saves_method else None
@@ -210,15 +210,16 @@ class StripeProvider:
         return as_event(json.loads(body))
 
     async def _payment(self, body: Body) -> ProviderPayment:
-        """A payment that was read; an inquiry marks its charge as disputed too, and only the list tells them apart."""
+        """A payment that was read; its charge stays marked as disputed by an inquiry, and by a dispute that was won."""
         payment = as_payment(body, shop_id=await self._shop())
         if not payment.is_disputed:
             return payment
-        return replace(payment, is_disputed=bool(await self.disputes_of(payment.id)))
+        disputes = await self.disputes_of(payment.id)
+        return replace(payment, is_disputed=any(one.status is not DisputeStatus.WON for one in disputes))
 
     async def _begun(self, created: dict[str, int]) -> AsyncIterator[Body]:
         """Sessions and intents of this time; whose they are is asked first, because it is not about any one of them."""
-        await self._shop()
+        await self._own_shop()
         sessions = {"created": created, "expand": [f"data.{SESSION_EXPANSION}"]}
         async for body in self._calls.items(self._api.checkout.sessions.list_async, sessions):
             yield body
@@ -227,9 +228,15 @@ class StripeProvider:
             yield body
 
     async def _payment_alone(self, body: Body) -> ProviderPayment | None:
-        """The payment; None for the intent behind a session, which is a payment already."""
-        is_session = understood(Named, body).id.startswith(SESSION_PREFIX)
-        return await self._payment(body) if is_session or await self._stands_alone(body) else None
+        """The payment; None where none takes place, and for the intent behind a session, which is a payment already."""
+        named = understood(Named, body)
+        if not (named.takes_money if named.is_session else await self._stands_alone(body)):
+            return None
+        try:
+            return await self._payment(body)
+        except CANNOT_BE_ASKED:
+            # Disputes that cannot be listed leave what the charge says; whoever needs to know more reads this one.
+            return as_payment(body, shop_id=self.shop_id)
 
     async def _refund(self, body: Body) -> ProviderRefund:
         return as_refund(body, payment_id=await self._payment_of(body))
@@ -240,6 +247,17 @@ class StripeProvider:
             body = await self._calls.ask(self._api.accounts.retrieve_current_async)
             self._account = parse_provider_id(understood(Named, body).id)
         return self._account
+
+    async def _own_shop(self) -> str:
+        """The account, where it is the one that collects for us.
+
+        Raises:
+            ProviderRefusedUs: our key opens another; what that one has, or lacks, says nothing about our payments.
+        """
+        shop_id = await self._shop()
+        if shop_id != self.shop_id:
+            raise ProviderRefusedUs("The payment provider takes our key for another account's.")
+        return shop_id
 
     async def _customer(self, account_id: str) -> str:
         """Whom a kept method belongs to; nothing that would tell a person goes there."""

@@ -22,7 +22,11 @@ from billing.payments.errors import (
 from billing.payments.rules import parse_provider_id
 
 _PAGE_SIZE = 100
-_PAGES_MAX = 1000
+_EXPANDED_PAGE_SIZE = 20
+"""A session with its intent, its charge and fifty metadata entries has tens of kilobytes: a hundred of them would not
+fit into an answer, whose limit we keep because it protects each call, and not only lists."""
+
+_OBJECTS_MAX = 100_000
 _RESULT_UNKNOWN = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT})
 """The second means that an earlier request with the same key is still being worked on."""
 
@@ -98,8 +102,9 @@ class StripeCalls:
         Raises:
             ProviderFailure: a page could not be asked for, or the list has no end.
         """
-        wanted = {**params, "limit": _PAGE_SIZE}
-        for _ in range(_PAGES_MAX):
+        page_size = _EXPANDED_PAGE_SIZE if "expand" in params else _PAGE_SIZE
+        wanted = {**params, "limit": page_size}
+        for _ in range(_OBJECTS_MAX // page_size):
             page = understood(Page, await self._page(list_async, wanted))
             for body in page.data:
                 yield body

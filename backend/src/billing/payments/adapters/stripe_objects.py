@@ -171,6 +171,18 @@ class Named(BaseModel):
     status: StrictStr | None = None
     metadata: dict[str, Any] = Field(default_factory=dict)
     payment_intent: StrictStr | dict[str, Any] | None = None
+    mode: StrictStr | None = None
+    payment_status: StrictStr | None = None
+
+    @property
+    def is_session(self) -> bool:
+        """It is a Checkout session."""
+        return self.id.startswith(SESSION_PREFIX)
+
+    @property
+    def takes_money(self) -> bool:
+        """Not a session that keeps a card, begins a subscription of Stripe's own, or is free: none of them is ours."""
+        return self.mode in {None, "payment"} and self.payment_status != "no_payment_required"
 
     @property
     def intent_id(self) -> str | None:
