@@ -37,7 +37,8 @@ async def cancel(shop: PlanShop, customer: Customer) -> None:
 
 
 async def resume(shop: PlanShop, customer: Customer, method_id: str | None = None) -> Standing:
-    """The customer wants one after all."""
+    """The customer wants one after all, a minute later: payments of one moment have no order."""
+    shop.clock.move(timedelta(minutes=1))
     return await shop.subscriptions.resume(customer.principal, method_id=method_id, request_id="req_tests")
 
 

@@ -79,7 +79,7 @@ class TestARefusalAfterAnUncertainAttempt:
         assert await till.available(customer) == rub("500")
         assert (await till.told(customer)).count("refund.failed") == 1
 
-    @pytest.mark.parametrize("key", [None, "once"])
+    @pytest.mark.parametrize("key", [None, "asked twice, heard once"])
     async def test_of_the_operator_who_asks_again_ends_nothing(
         self, till: Till, customer: Customer, topup: Topup, key: str | None
     ) -> None:
