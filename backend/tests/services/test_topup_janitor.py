@@ -164,6 +164,33 @@ class TestAPaymentThatTheProviderNeverNamed:
         assert len(await caretaker.till.yookassa.calls("create_payment")) == 3
         assert await caretaker.till.available(customer) == FIVE_HUNDRED
 
+    async def test_is_found_by_itself_where_the_list_shows_it_as_nobody_understands(
+        self, caretaker: Caretaker, customer: Customer
+    ) -> None:
+        payment_id = await caretaker.refused_start(customer, kind="reset", effect="done")
+        there = (await caretaker.till.yookassa.payments())[-1]
+        await caretaker.till.yookassa.pay(there["id"])
+        odd = {"items": [{**there, "status": "half_open"}]}
+        await caretaker.till.yookassa.plan("altered", "list_payments", changes=odd)
+
+        await caretaker.after(KEY_IS_SAFE_FOR)
+
+        assert (await caretaker.till.row(payment_id))["state"] == "succeeded"
+        assert await caretaker.till.available(customer) == FIVE_HUNDRED
+
+    async def test_is_not_looked_for_among_more_odd_ones_than_a_round_can_ask_about(
+        self, caretaker: Caretaker, customer: Customer
+    ) -> None:
+        payment_id = await caretaker.refused_start(customer, kind="reset", effect="done")
+        there = (await caretaker.till.yookassa.payments())[-1]
+        odd = [{**there, "id": f"22e12f66-000f-5000-8000-{n:012x}", "status": "half_open"} for n in range(51)]
+        await caretaker.till.yookassa.plan("altered", "list_payments", changes={"items": odd})
+
+        await caretaker.after(KEY_IS_SAFE_FOR)
+
+        assert (await caretaker.till.row(payment_id))["state"] == "created"
+        assert await caretaker.till.yookassa.calls("get_payment") == []
+
     async def test_is_canceled_when_it_is_not_in_the_list_either(
         self, caretaker: Caretaker, customer: Customer
     ) -> None:
