@@ -163,6 +163,7 @@ class TestTheProvidersNotification:
         expect(balance.wallet.figure("Available")).to_have_text("RUB 500.00")
         assert notification_of(stack, payment_id)["state"] == "lost"
 
+    @pytest.mark.slow  # it waits for the worker's own round
     def test_lost_on_the_way_and_my_browser_closed_the_shop_finds_my_money_by_itself(
         self, signed_in_page: Page, site: Site, stack: Stack, customer: Customer
     ) -> None:
