@@ -13,6 +13,9 @@ from backend.tests.builders.auto_topups import Garage, open_garage
 from backend.tests.builders.customers import Town, customers_service
 from backend.tests.builders.outbound import Post, open_post, remote_receiver
 from backend.tests.builders.owner import owner_engine
+from backend.tests.builders.payments import Till
+from backend.tests.builders.stripe import SimulatedStripe, simulated_stripe
+from backend.tests.builders.stripe_till import StripeTill, open_stripe_till
 from backend.tests.builders.subscriptions import PlanShop, open_plan_shop
 from backend.tests.builders.upkeep import Caretaker, open_caretaker
 from backend.tests.builders.wallets import Wallets
@@ -107,3 +110,17 @@ async def plan_shop(
         await shop.let_nobody_renew()
         yield shop
         assert await shop.drifts() == []
+
+
+@pytest.fixture(scope="module")
+async def stripe_simulator() -> AsyncIterator[SimulatedStripe]:
+    """Stripe."""
+    async with simulated_stripe() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def stripe_till(till: Till, stripe_simulator: SimulatedStripe) -> AsyncIterator[StripeTill]:
+    """Where money comes in through Stripe."""
+    async with open_stripe_till(till, stripe_simulator) as stripe_till:
+        yield stripe_till

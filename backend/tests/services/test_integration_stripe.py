@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.payments import Till, open_till
-from backend.tests.builders.stripe import SimulatedStripe, simulated_stripe
+from backend.tests.builders.payments import Till
+from backend.tests.builders.stripe import SimulatedStripe
+from backend.tests.builders.stripe_till import StripeTill
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
-from backend.tests.fakes.clock import StoppedClock
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
-from billing.kit.unit_of_work import Begin
 from billing.payments.notifications import PaymentNotifications
 from billing.payments.rules import PaymentState, ProviderPaymentId, ProviderRefundId
 from billing.payments.service import TopupStatus
@@ -62,36 +57,12 @@ class Counter:
         return ProviderRefundId((await self.stripe.state("refunds"))[-1]["id"])
 
 
-@pytest.fixture(scope="module")
-async def yookassa() -> AsyncIterator[SimulatedYookassa]:
-    """Where the till would collect otherwise."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedStripe]:
-    """The provider."""
-    async with simulated_stripe() as simulator:
-        yield simulator
-
-
 @pytest.fixture
-async def counter(
-    yookassa: SimulatedYookassa,
-    simulator: SimulatedStripe,
-    begin: Begin,
-    clock: StoppedClock,
-    ids: Ids,
-    job_queue: JobQueue,
-) -> AsyncIterator[Counter]:
+async def counter(stripe_till: StripeTill) -> Counter:
     """Where money comes in."""
-    stripe = await simulator.fresh()
-    provider = stripe.provider()
-    async with open_till(yookassa, begin, clock, ids, job_queue) as till:
-        notifications = PaymentNotifications(begin=begin, provider=provider, states=till.states)
-        yield Counter(till.with_provider(provider), stripe, notifications)
-    await provider.aclose()
+    till = stripe_till.till
+    notifications = PaymentNotifications(begin=till.begin, provider=stripe_till.provider, states=till.states)
+    return Counter(till, stripe_till.stripe, notifications)
 
 
 @pytest.fixture

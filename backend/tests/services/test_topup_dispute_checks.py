@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -10,16 +9,13 @@ import pytest
 from sqlalchemy import text
 
 from backend.tests.builders.customers import Customer
-from backend.tests.builders.payments import Till, open_till
-from backend.tests.builders.stripe import SimulatedStripe, simulated_stripe
+from backend.tests.builders.payments import Till
+from backend.tests.builders.stripe import SimulatedStripe
+from backend.tests.builders.stripe_till import StripeTill
 from backend.tests.builders.wallets import rub
-from backend.tests.builders.yookassa import SimulatedYookassa, simulated_yookassa
 from backend.tests.fakes.clock import StoppedClock
 from backend.tests.fakes.hiding_provider import HidingProvider
 from backend.tests.fakes.payment_provider import EndingProvider
-from billing.kit.ids import Ids
-from billing.kit.jobs import JobQueue
-from billing.kit.unit_of_work import Begin
 from billing.payments.comparison import Difference, Window
 from billing.payments.errors import ProviderUnavailable
 from billing.payments.matching import Matcher
@@ -90,38 +86,13 @@ def clock() -> StoppedClock:
     return StoppedClock(datetime.now(UTC))
 
 
-@pytest.fixture(scope="module")
-async def yookassa() -> AsyncIterator[SimulatedYookassa]:
-    """Where the till would collect otherwise."""
-    async with simulated_yookassa() as simulator:
-        yield simulator
-
-
-@pytest.fixture(scope="module")
-async def simulator() -> AsyncIterator[SimulatedStripe]:
-    """The provider."""
-    async with simulated_stripe() as simulator:
-        yield simulator
-
-
 @pytest.fixture
-async def counter(
-    yookassa: SimulatedYookassa,
-    simulator: SimulatedStripe,
-    begin: Begin,
-    clock: StoppedClock,
-    ids: Ids,
-    job_queue: JobQueue,
-) -> AsyncIterator[Counter]:
+async def counter(stripe_till: StripeTill) -> Counter:
     """Where money comes in."""
-    stripe = await simulator.fresh()
-    provider = stripe.provider()
-    async with begin() as uow:
+    async with stripe_till.till.begin() as uow:
         # What other tests left in this database is not due.
         await uow.connection.execute(text("UPDATE disputes SET updated_at = '2999-01-01' WHERE state = 'open'"))
-    async with open_till(yookassa, begin, clock, ids, job_queue) as till:
-        yield Counter(till.with_provider(provider), stripe, provider)
-    await provider.aclose()
+    return Counter(stripe_till.till, stripe_till.stripe, stripe_till.provider)
 
 
 @pytest.fixture
